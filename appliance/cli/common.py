@@ -1,0 +1,64 @@
+"""What several commands share: the configuration's options, logging, and failing in one line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from appliance import config
+from appliance.config import Config, ConfigError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+OPTIONS: dict[str, tuple[str, str]] = {
+    "engine": ("recognizer", "engine"),
+    "model": ("recognizer", "model"),
+    "language": ("recognizer", "language"),
+    "host": ("server", "host"),
+    "port": ("server", "port"),
+    "auth": ("server", "auth"),
+}
+"""Command line option -> table and key of the configuration."""
+
+
+def recognizer_options(command: Command) -> Command:
+    """``--config --engine --model --language``."""
+    for option in (
+        click.option("--language", help="ISO 639-1 code, as in 'en'."),
+        click.option("--model", help="A pack's name, or the folder of a Vosk model."),
+        click.option("--engine", help="vosk, pocketsphinx or auto."),
+        click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML)."),
+    ):
+        command = option(command)
+    return command
+
+
+def configured(file: Path | None, **given: Any) -> Config:
+    """The configuration with what the command line says over it; ends the program when it is bad."""
+    overrides: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        if value is not None:
+            table, key = OPTIONS[name]
+            overrides.setdefault(table, {})[key] = value
+    try:
+        return config.load(file, overrides)
+    except ConfigError as error:
+        fail(str(error), 2)
+
+
+def log_to_stderr(level: str) -> None:
+    """One line per record; the time is the journal's or the terminal's business."""
+    logging.basicConfig(
+        level=level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """One line on standard error, and out."""
+    click.echo(f"appliance: {message}", err=True)
+    sys.exit(status)

@@ -1,0 +1,113 @@
+"""One TOML file to frozen structs. ``default.toml`` beside this file is the documentation."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from appliance.core.options import Endpointing
+from appliance.scheduling.pool import Settings
+
+DEFAULT = Path(__file__).with_name("default.toml")
+
+Rate = Literal[8000, 16000, 44100, 48000]
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message names the key and what was expected."""
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    host: str
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    max_message_bytes: Annotated[int, Meta(ge=65536)]
+    auth: Literal["auto", "open"]
+    drain_s: Annotated[float, Meta(ge=0, le=600)]
+
+
+class Recognizer(Struct, frozen=True, forbid_unknown_fields=True):
+    engine: Literal["auto", "vosk", "pocketsphinx"]
+    model: str
+    language: Annotated[str, Meta(pattern=r"^(auto|[a-z]{2,3})$")]
+    detector: Literal["silero", "energy"]
+    models_dir: str
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class MicrophoneConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    device: str = "default"
+    rate: Rate = 16000
+    channel: Annotated[int, Meta(ge=0, le=63)] | None = None
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None = None
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    server: Server
+    recognizer: Recognizer
+    endpointing: Endpointing
+    scheduling: Settings
+    log: Log
+    microphones: tuple[MicrophoneConfig, ...] = (MicrophoneConfig(),)
+
+    @property
+    def models_dir(self) -> Path:
+        """Where packs are installed."""
+        named = self.recognizer.models_dir
+        return models_dir() if named == "auto" else Path(named).expanduser()
+
+
+def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
+    """The defaults, a file over them, and over both what the command line says. Raises ``ConfigError``."""
+    values = tomllib.loads(DEFAULT.read_text())
+    if path is not None:
+        try:
+            own = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+        _lay_over(values, own)
+    _lay_over(values, overrides or {})
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or 'configuration'}: {_readable(str(error))}") from error
+    names = [microphone.name for microphone in config.microphones]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{path or 'configuration'}: microphones.name: two microphones have the same name")
+    return config
+
+
+def models_dir() -> Path:
+    """The default place of the packs: the service's state directory, else the user's data."""
+    state = os.environ.get("STATE_DIRECTORY")
+    if state:
+        return Path(state.split(":")[0]) / "models"
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "appliance" / "models"
+
+
+def _lay_over(values: dict[str, Any], own: dict[str, Any]) -> None:
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _lay_over(values[key], value)
+        else:
+            values[key] = value
+
+
+def _readable(error: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.server.port`" with the key first."""
+    what, _, where = error.partition(" - at `$")
+    key = where.rstrip("`").lstrip(".")
+    return f"{key}: {what}" if key else what

@@ -1,0 +1,119 @@
+"""What a client may ask of a session. Durations are milliseconds of audio, as every cloud API counts them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from appliance.core.events import RATE
+
+RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
+"""Sample rates in Hz that some dialect or microphone uses."""
+
+
+class Encoding(enum.StrEnum):
+    """Wire encodings of the dialects: little-endian PCM, half and single floats, and G.711."""
+
+    S16LE = "pcm_s16le"
+    S32LE = "pcm_s32le"
+    F16LE = "pcm_f16le"
+    F32LE = "pcm_f32le"
+    MULAW = "pcm_mulaw"
+    ALAW = "pcm_alaw"
+
+
+WIDTH: dict[Encoding, int] = {
+    Encoding.S16LE: 2,
+    Encoding.S32LE: 4,
+    Encoding.F16LE: 2,
+    Encoding.F32LE: 4,
+    Encoding.MULAW: 1,
+    Encoding.ALAW: 1,
+}
+"""Bytes of one sample of one channel."""
+
+
+class AudioFormat(Struct, frozen=True):
+    """How the bytes of a stream are to be read; channels are interleaved and mixed down to one."""
+
+    encoding: Encoding = Encoding.S16LE
+    rate: int = RATE
+    channels: int = 1
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return WIDTH[self.encoding] * self.channels
+
+    @property
+    def bytes_per_second(self) -> int:
+        return self.frame_bytes * self.rate
+
+
+class Mode(enum.StrEnum):
+    """Who ends a segment: silence (and commits), or commits alone."""
+
+    VAD = "vad"
+    MANUAL = "manual"
+
+
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+Milliseconds = Annotated[int, Meta(ge=0, le=60_000)]
+
+
+class Endpointing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When speech starts and ends. The defaults of pre-roll and hangover are measured: docs/decisions/0005."""
+
+    mode: Mode = Mode.VAD
+    threshold: Probability = 0.5
+    """Voice probability from which a frame counts as voiced; it stays so until 0.15 below."""
+    min_speech_ms: Milliseconds = 96
+    """Voiced audio needed before speech is said to have started."""
+    min_silence_ms: Milliseconds = 96
+    """A gap shorter than this inside speech is not silence."""
+    silence_to_end_ms: Milliseconds = 500
+    """Silence after speech that ends the segment."""
+    pre_roll_ms: Milliseconds = 320
+    """Audio before the first voiced frame that the recogniser still gets."""
+    hangover_ms: Milliseconds = 320
+    """Audio after the last voiced frame that the recogniser still gets; then its words are settled."""
+    longest_ms: Annotated[int, Meta(ge=1_000, le=600_000)] = 30_000
+    """A segment longer than this is cut, at a pause if there is one in its last tenth."""
+
+
+class SessionOptions(Struct, frozen=True, kw_only=True):
+    """One stream as the client wants it."""
+
+    audio: AudioFormat = AudioFormat()
+    languages: tuple[str, ...] = ()
+    """Acceptable languages (ISO 639-1, lower case), preferred first; empty means the appliance's default."""
+    endpointing: Endpointing = Endpointing()
+    partial_ms: int = 250
+    """Speech between two partials; 0 means none."""
+    phrases: tuple[str, ...] = ()
+    """A closed grammar: only these phrases can be recognised. Empty means free speech."""
+    numerals: bool = False
+    """Finals have numbers in digits (inverse text normalisation), where the language is one that can."""
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What may change while a session runs; ``None`` leaves a thing as it is."""
+
+    endpointing: Endpointing | None = None
+    partial_ms: int | None = None
+    phrases: tuple[str, ...] | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How a client must keep time (``core.pace``), as its dialect documents it. Seconds; ``None``: no such limit."""
+
+    idle_s: float | None = None
+    """Without audio."""
+    longest_s: float | None = None
+    """Of a session, by the clock."""
+    fast_s: float | None = None
+    """Of sending faster than real time without a pause."""
+    flush_s: float | None = None
+    """Without audio, after which what was heard is settled as if the client had asked for it."""

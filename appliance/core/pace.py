@@ -1,0 +1,64 @@
+"""How a client keeps time: too fast, idle, too long. Arithmetic only; the clock is passed in, in seconds."""
+
+from __future__ import annotations
+
+from appliance.core.options import Limits
+from appliance.core.problems import Kind
+
+SLACK_S = 2.0
+"""How far ahead of real time a client may be before it counts as fast: bursts of ordinary senders are shorter."""
+
+
+class Pace:
+    """One client's meter. ``check`` may be asked at any time and says what is wrong, if anything."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._started = self._last_audio = self._counted = now
+        self._ahead = 0.0
+        self._fast_since: float | None = None
+        self._flushed = True
+
+    def audio(self, seconds: float, now: float) -> bool:
+        """Audio of this length has arrived. True when that makes something due earlier than ``wait`` last said."""
+        self._ahead = max(0.0, self._ahead - (now - self._counted)) + seconds
+        self._counted = self._last_audio = now
+        first, self._flushed = self._flushed, False
+        if self._ahead <= SLACK_S:
+            self._fast_since = None
+        elif self._fast_since is None:
+            self._fast_since = now
+        return first and self._limits.flush_s is not None
+
+    def alive(self, now: float) -> None:
+        """Something other than audio has arrived that counts against idleness."""
+        self._last_audio = now
+
+    def flush_due(self, now: float) -> bool:
+        """Audio has stopped for ``flush_s``; true once per stop."""
+        due = not self._flushed and self._limits.flush_s is not None and now - self._last_audio >= self._limits.flush_s
+        self._flushed = self._flushed or due
+        return due
+
+    def check(self, now: float) -> Kind | None:
+        """The limit that is exceeded, if any."""
+        limits = self._limits
+        if limits.longest_s is not None and now - self._started >= limits.longest_s:
+            return Kind.TOO_LONG
+        if limits.idle_s is not None and now - self._last_audio >= limits.idle_s:
+            return Kind.IDLE
+        if limits.fast_s is not None and self._fast_since is not None and now - self._fast_since >= limits.fast_s:
+            return Kind.TOO_FAST
+        return None
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until something may become due without any further message; ``None`` for never."""
+        limits = self._limits
+        due = []
+        if limits.longest_s is not None:
+            due.append(self._started + limits.longest_s)
+        if limits.idle_s is not None:
+            due.append(self._last_audio + limits.idle_s)
+        if limits.flush_s is not None and not self._flushed:
+            due.append(self._last_audio + limits.flush_s)
+        return max(0.0, min(due) - now) if due else None

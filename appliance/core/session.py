@@ -1,0 +1,297 @@
+"""One stream, from bytes to events: decode, resample, frame, VAD, endpoint, recognise.
+
+The recogniser hears *utterances*: a voiced stretch with some audio before (pre-roll) and after it (hangover). A client
+is told *segments*: one or more utterances up to the silence, commit or length that ends them. An utterance is finished
+as soon as its hangover is over, so when the segment's silence is complete its text is already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec import Struct, structs
+
+from appliance.audio.frames import Framer
+from appliance.audio.pcm import PcmDecoder
+from appliance.audio.resample import Resampler
+from appliance.core.endpoint import Endpointer, Mark, Turn
+from appliance.core.events import (
+    RATE,
+    AnyEvent,
+    Cause,
+    Closed,
+    Committed,
+    Final,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+    Word,
+)
+from appliance.core.options import Changes, Mode, SessionOptions
+from appliance.core.ports import Readable, Recognizer, Samples, Vad
+from appliance.core.stability import Stability
+
+ACCEPT_FRAMES = 4
+"""Frames handed to the recogniser at a time. A fixed number, so that how audio arrives cannot change a result."""
+WARM_UP = RATE // 2
+"""Audio before the pre-roll that a session continuing this one should hear, for its VAD to settle."""
+SOFT_CUT = 0.9
+"""Of the longest segment, after which the next short pause ends it."""
+
+
+class Origin(Struct, frozen=True):
+    """Where a session begins that continues another one: bytes already dealt with, and the next segment's number."""
+
+    wire: int = 0
+    segment: int = 0
+
+
+class _Segment:
+    """What is known of the segment that is open, or will be. Samples since session start."""
+
+    def __init__(self, position: int) -> None:
+        self.opened: int | None = None
+        """The first sample the recogniser got of it; ``None`` while nobody has spoken."""
+        self.voice = self.heard_until = position
+        self.words: tuple[Word, ...] = ()
+        """Those of its finished utterances."""
+        self.stability = Stability()
+        self.told = ""
+        """The last partial's text."""
+
+
+class Session:
+    """Events come from ``push``, ``commit``, ``configure`` and ``finish``, as iterators that must be exhausted.
+
+    ``consumed`` is how many bytes went in; ``safe`` how many of them will never matter again: a new session given
+    the rest says what this one would have said.
+    """
+
+    def __init__(
+        self,
+        options: SessionOptions,
+        recognizer: Recognizer,
+        vad: Vad,
+        *,
+        readable: Readable | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        origin = origin or Origin()
+        self._readable = readable
+        self.consumed = origin.wire
+        self._options = options
+        self._language = recognizer.capabilities.language
+        self._wire = options.audio
+        self._decoder = PcmDecoder(options.audio, riff=origin.wire == 0)
+        self._resampler = Resampler(options.audio.rate)
+        self._framer = Framer(vad.frame)
+        self._vad = vad
+        self._position = round(origin.wire / options.audio.frame_bytes * RATE / options.audio.rate)
+        self._endpointer = Endpointer(options.endpointing, vad.frame, self._position)
+        self._stream = recognizer.stream(options.phrases)
+        self._utterance: int | None = None
+        self._pending: list[Samples] = []
+        self._since_partial = 0
+        self._tail: list[Samples] = []
+        self._fed = self._position
+        self._segments = origin.segment
+        self._segment = _Segment(self._position)
+
+    def push(self, data: bytes) -> Iterator[AnyEvent]:
+        """Audio in the client's format, any number of bytes."""
+        self.consumed += len(data)
+        yield from self._hear(self._resampler.push(self._decoder.push(data)))
+
+    def commit(self) -> Iterator[AnyEvent]:
+        """End the segment here, whoever speaks; exactly one ``Committed`` follows."""
+        self._take_rest()
+        empty = self._segment.opened is None
+        yield from self._cut(Cause.COMMIT)
+        yield Committed(self._position, empty)
+
+    def configure(self, changes: Changes) -> Iterator[AnyEvent]:
+        """New settings from here on; a new grammar ends the utterance in progress, not the segment."""
+        known = {name: value for name, value in structs.asdict(changes).items() if value is not None}
+        self._options = structs.replace(self._options, **known)
+        self._endpointer.configure(self._options.endpointing)
+        if changes.phrases is not None:
+            speaking = self._utterance is not None
+            yield from self._settle()
+            self._stream.grammar(changes.phrases)
+            if speaking:
+                self._open(self._position)
+
+    def finish(self) -> Iterator[AnyEvent]:
+        """The end of the audio: what is left is recognised, then ``Closed``. Nothing may follow."""
+        yield from self._hear(self._resampler.push(self._decoder.flush()))
+        yield from self._hear(self._resampler.flush())
+        self._take_rest()
+        yield from self._cut(Cause.FINISH)
+        yield Closed(self._position)
+
+    def close(self) -> None:
+        """Give back the recogniser's stream."""
+        self._stream.close()
+
+    @property
+    def segment(self) -> int:
+        """The number of the next final."""
+        return self._segments
+
+    @property
+    def safe(self) -> int:
+        """Bytes of input that no later event depends on, at a whole sample."""
+        keep = self._segment.opened
+        if keep is None:
+            keep = max(self._fed, self._tail_start() - WARM_UP)
+        samples = keep * self._wire.rate // RATE
+        return max(0, min(samples * self._wire.frame_bytes + self._decoder.header, self.consumed))
+
+    # hearing
+
+    def _hear(self, samples: Samples) -> Iterator[AnyEvent]:
+        frames = self._framer.push(samples)
+        for frame, probability in zip(frames, self._vad.probabilities(frames), strict=True):
+            mark = self._endpointer.step(probability)
+            self._position += len(frame)
+            if self._utterance is None:
+                self._hold(frame)
+            else:
+                self._pending.append(frame)
+                yield from self._advance(len(frame))
+            if mark is not None:
+                yield from self._turn(mark)
+            yield from self._cut_long()
+
+    def _turn(self, mark: Mark) -> Iterator[AnyEvent]:
+        match mark.turn:
+            case Turn.START:
+                yield SpeechStarted(mark.at)
+                self._open(mark.at)
+            case Turn.RESUME:
+                self._open(mark.at)
+            case Turn.PAUSE:
+                yield from self._settle()
+            case Turn.END:
+                self._segment.heard_until = mark.at
+                yield SpeechEnded(mark.at)
+                if self._options.endpointing.mode is Mode.VAD:
+                    yield from self._end_segment(Cause.SILENCE)
+                else:
+                    yield from self._settle()
+
+    def _take_rest(self) -> None:
+        """The samples that do not fill a frame; a voiced run too short to be speech counts when the audio ends."""
+        rest = self._framer.take()
+        started = self._endpointer.force_start()
+        if started is not None:
+            self._open(started)
+        self._position += len(rest)
+        if len(rest):
+            (self._tail if self._utterance is None else self._pending).append(rest)
+
+    def _cut(self, cause: Cause) -> Iterator[AnyEvent]:
+        if self._endpointer.speaking:
+            self._segment.heard_until = self._endpointer.force_end()
+            yield SpeechEnded(self._segment.heard_until)
+        yield from self._end_segment(cause)
+
+    def _cut_long(self) -> Iterator[AnyEvent]:
+        """Cut a segment that is too long, at a pause if one comes in time; the speaker goes on unheeded."""
+        if self._segment.opened is None:
+            return
+        length, longest = self._position - self._segment.opened, self._options.endpointing.longest_ms * RATE // 1000
+        quiet = self._endpointer.quiet * 1000 // RATE >= self._options.endpointing.min_silence_ms
+        if length >= longest or (quiet and length >= longest * SOFT_CUT):
+            speaking = self._utterance is not None
+            self._segment.heard_until = self._position
+            yield from self._end_segment(Cause.LONGEST)
+            if speaking:
+                self._open(self._position)
+
+    # utterances
+
+    def _hold(self, frame: Samples) -> None:
+        """Keep what a coming utterance may begin with."""
+        self._tail.append(frame)
+        run = self._endpointer.run
+        keep = self._position - self._pre_roll() if run is None else run - self._pre_roll()
+        while self._tail and self._tail_start() + len(self._tail[0]) <= keep:
+            self._tail.pop(0)
+
+    def _tail_start(self) -> int:
+        return self._position - sum(map(len, self._tail))
+
+    def _pre_roll(self) -> int:
+        return self._options.endpointing.pre_roll_ms * RATE // 1000
+
+    def _open(self, voice: int) -> None:
+        """Begin an utterance with the pre-roll before ``voice``, as far as it is not yet with the recogniser."""
+        held = self._tail_start()
+        start = max(voice - self._pre_roll(), held)
+        self._pending = [np.concatenate(self._tail)[start - held :]] if self._tail else []
+        self._tail = []
+        self._utterance = start
+        if self._segment.opened is None:
+            self._segment.opened, self._segment.voice = start, voice
+
+    def _advance(self, samples: int) -> Iterator[AnyEvent]:
+        self._since_partial += samples
+        if len(self._pending) >= ACCEPT_FRAMES:
+            self._accept()
+            if 0 < self._options.partial_ms * RATE // 1000 <= self._since_partial:
+                self._since_partial = 0
+                yield from self._partial(self._timed(self._stream.partial().words))
+
+    def _accept(self) -> None:
+        if self._pending:
+            self._stream.accept(np.concatenate(self._pending))
+            self._pending = []
+
+    def _settle(self) -> Iterator[AnyEvent]:
+        """Finish the utterance; its words are now the segment's."""
+        if self._utterance is not None:
+            self._finish_utterance()
+            if self._options.partial_ms:
+                yield from self._partial(())
+
+    def _finish_utterance(self) -> None:
+        self._accept()
+        self._segment.words = (*self._segment.words, *self._timed(self._stream.finish().words))
+        self._utterance = None
+        self._fed = self._position
+
+    def _timed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+        """Words of the utterance, timed from session start."""
+        offset = self._utterance or 0
+        return tuple(
+            structs.replace(word, start=word.start + offset, end=min(word.end + offset, self._position))
+            for word in words
+        )
+
+    # segments
+
+    def _partial(self, latest: tuple[Word, ...]) -> Iterator[Partial]:
+        """The segment's settled words and the latest ones of its open utterance, if that is news."""
+        segment = self._segment
+        shown, stable = segment.stability.update((*segment.words, *latest), self._position)
+        text = " ".join(word.text for word in shown)
+        if text and text != segment.told:
+            segment.told = text
+            yield Partial(self._segments, text, shown, stable, segment.voice, self._position)
+
+    def _end_segment(self, cause: Cause) -> Iterator[AnyEvent]:
+        if self._utterance is not None:
+            self._finish_utterance()
+        segment, self._segment = self._segment, _Segment(self._position)
+        words = segment.words
+        if not words:
+            return
+        if self._readable is not None and self._options.numerals:
+            words = self._readable(words, self._language)
+        text = " ".join(word.text for word in words)
+        confidence = sum(word.confidence for word in words) / len(words)
+        number, self._segments = self._segments, self._segments + 1
+        end = max(segment.heard_until, words[-1].end)
+        yield Final(number, text, words, confidence, self._language, segment.voice, end, cause)

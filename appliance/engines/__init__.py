@@ -1,0 +1,1 @@
+"""Recognisers: one adapter per file, the contract is ``appliance.core.ports.Recognizer``; and the model packs."""

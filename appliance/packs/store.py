@@ -1,0 +1,218 @@
+"""The model packs on this device. They are installed so that a power cut leaves the old one or the new one.
+
+``root/NAME`` is a link to ``root/.packs/NAME-<12 hex digits>``; a folder or link that a person puts there counts too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from appliance.packs.catalogue import Pack, language_of, named
+from appliance.packs.disk import PackError, Progress, in_words, sync_folder, write
+from appliance.packs.download import download
+from appliance.packs.layout import pocketsphinx_problems, vosk_problems
+from appliance.packs.record import RECORD, Record, differences, record_of
+from appliance.packs.unpack import members, unpack
+
+__all__ = ["Installed", "PackError", "Progress", "Store", "embedded"]
+
+PACKS = ".packs"
+
+
+class Installed(Struct, frozen=True):
+    """A pack that an engine can load from ``path``."""
+
+    name: str
+    engine: str
+    language: str
+    path: Path
+    licence: str
+    size: int
+    """Bytes on the disk."""
+
+
+def embedded() -> dict[str, Path]:
+    """The folders of the packs that came with the software, by name."""
+    found = {}
+    spec = importlib.util.find_spec("pocketsphinx")
+    if spec is not None and spec.submodule_search_locations:
+        found["pocketsphinx-en-us"] = Path(spec.submodule_search_locations[0], "model", "en-us")
+    kiosk = Path(__file__).with_name("kiosk-words")
+    if kiosk.is_dir():
+        found["kiosk-words"] = kiosk
+    return found
+
+
+class Store:
+    """The packs below ``root``. Every method raises PackError, and only that.
+
+    ``base_url`` is a mirror to download from instead of the publisher.
+    """
+
+    def __init__(self, root: Path, base_url: str | None = None) -> None:
+        self._root = root
+        self._packs = root / PACKS
+        self._downloads = root / ".downloads"
+        self._base_url = base_url
+
+    @in_words()
+    def names(self) -> list[str]:
+        """Everything that is here or embedded, broken or not."""
+        entries = list(self._root.iterdir()) if self._root.is_dir() else []
+        own = {entry.name for entry in entries if entry.is_dir() or entry.is_symlink()}
+        return sorted({name for name in own if not name.startswith(".")} | embedded().keys())
+
+    @in_words()
+    def installed(self) -> list[Installed]:
+        """The packs that look whole, by name; ``verify`` tells what is wrong with the others."""
+        return [self._installed(name) for name in self.names() if not self._problems(name, thorough=False)]
+
+    @in_words()
+    def path(self, name: str) -> Path:
+        """The folder of the pack as it is now; installing it again makes another folder and removes this one."""
+        if name not in self.names():
+            raise PackError(f"{name} is not installed")
+        return Path(os.path.realpath(embedded().get(name) or self._root / name))
+
+    @in_words()
+    def verify(self, name: str) -> list[str]:
+        """What is wrong with a pack, in words, after reading all of it; empty when it is good."""
+        return self._problems(name, thorough=True)
+
+    @in_words()
+    def install(
+        self, source: str, *, progress: Progress, language: str | None = None, name: str | None = None
+    ) -> Installed:
+        """Install a name in the catalogue, a zip file or a folder; replaces what has the same name.
+
+        ``language`` and ``name`` are guessed when not given. ``progress`` hears of bytes downloaded or copied.
+        """
+        pack, path = named(source), Path(source)
+        if pack is None and not path.exists():
+            raise PackError(f"{source} is neither a pack in the catalogue nor a zip file or folder here")
+        if pack is not None and pack.url is None:
+            if source not in embedded():
+                raise PackError(f"{source} comes with the software but is missing; install the software again")
+            return self._installed(source)
+        name = self._acceptable(name or (source if pack else path.resolve().name.removesuffix(".zip")))
+        language = (language or (pack.language if pack else language_of(name))).lower()
+        if not re.fullmatch("[a-z]{2,3}", language):
+            raise PackError(f"{language!r} is not a language code; give two letters as in ISO 639-1, such as en or hi")
+        with self._alone():
+            if pack is None:
+                known = named(name)
+                record = Record(name, "vosk", language, known.licence if known else "", path.name)
+                self._put(path, record, progress)
+            else:
+                self._fetch(pack, name, language, progress)
+            return self._installed(name)
+
+    @in_words()
+    def remove(self, name: str) -> None:
+        """Remove a pack, also one that a person has copied here."""
+        if name in embedded():
+            raise PackError(f"{name} comes with the software and cannot be removed")
+        self.path(name)
+        with self._alone():
+            entry = self._root / name
+            if entry.is_symlink():
+                entry.unlink()
+            else:
+                entry.rename(self._packs / name)
+            sync_folder(self._root)
+
+    def _fetch(self, pack: Pack, name: str, language: str, progress: Progress) -> None:
+        url = f"{self._base_url}/{pack.name}.zip" if self._base_url else pack.url or ""
+        part = self._downloads / f"{pack.name}.zip.part"
+        part.parent.mkdir(exist_ok=True)
+        download(url, part, size=pack.size, md5=pack.md5, progress=progress)
+        try:
+            self._put(part, Record(name, pack.engine, language, pack.licence, url), lambda done, total: None)
+        except PackError:
+            part.unlink()
+            raise
+        part.unlink()
+
+    def _put(self, source: Path, record: Record, progress: Progress) -> None:
+        """Raises PackError when the source is at fault, OSError when the disk is."""
+        folder = self._packs / f"{record.name}-{secrets.token_hex(6)}"
+        problems = vosk_problems(source) if source.is_dir() else []
+        if not problems:
+            with members(source) as files:
+                written = unpack((file for file in files if str(file.path) != RECORD), folder, progress)
+            problems = vosk_problems(folder)
+        if problems:
+            raise PackError(f"{source.name} cannot be used: {'; '.join(problems)}")
+        text = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(record, files=written)))
+        write(BytesIO(text), folder / RECORD, lambda size: None)
+        sync_folder(folder)
+        link = folder.with_name(f"{folder.name}.link")
+        link.symlink_to(Path(PACKS, folder.name))
+        sync_folder(self._packs)
+        os.replace(link, self._root / record.name)
+        sync_folder(self._root)
+
+    def _acceptable(self, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise PackError(f"{name!r} cannot name a pack; use letters, digits, dots, dashes and underscores")
+        if name in embedded():
+            raise PackError(f"{name} is the name of a pack that comes with the software; choose another")
+        entry = self._root / name
+        if entry.exists() and not entry.is_symlink():
+            raise PackError(f"{entry} was put there by hand; remove it before installing another {name}")
+        return name
+
+    def _installed(self, name: str) -> Installed:
+        folder = self.path(name)
+        record = record_of(name, folder)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return Installed(name, record.engine, record.language, folder, record.licence, size)
+
+    def _problems(self, name: str, *, thorough: bool) -> list[str]:
+        folder = self.path(name)
+        if not folder.is_dir():
+            return [f"its folder {folder} is missing"]
+        try:
+            record = record_of(name, folder)
+        except PackError as error:
+            return [str(error)]
+        if record.files:
+            return list(differences(folder, record.files, thorough=thorough))
+        return pocketsphinx_problems(folder) if record.engine == "pocketsphinx" else vosk_problems(folder)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Lets nobody else change the store; before and after, what no link points to is swept away."""
+        self._packs.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PackError(f"packs in {self._root} are being changed already; wait until that ends") from None
+            self._sweep()
+            try:
+                yield
+            finally:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        used = {os.path.basename(os.readlink(entry)) for entry in self._root.iterdir() if entry.is_symlink()}
+        for left in self._packs.iterdir():
+            if left.name in used:
+                continue
+            if left.is_symlink() or left.is_file():
+                left.unlink()
+            else:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Who computes when: processes forked from a warm template run the sessions; the event loop only carries bytes."""

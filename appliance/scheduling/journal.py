@@ -1,0 +1,94 @@
+"""What a session's worker was given and might be needed again: all audio since the last point that is safe.
+
+Pure. One journal per session, kept by the daemon; when the worker dies, the next one is given what is here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from msgspec import structs
+
+from appliance.core.session import Origin
+from appliance.scheduling.messages import Audio, Entry, Report
+
+
+class Journal:
+    """Entries in order. ``window`` is how many bytes of audio a worker may hold unread.
+
+    ``received``, ``consumed`` and ``safe`` are bytes since the session began, ``received >= consumed >= safe``.
+    """
+
+    def __init__(self, sid: int, window: int) -> None:
+        self.received = self.consumed = self.safe = 0
+        self.segment = 0
+        self._sid = sid
+        self._window = window
+        self._seq = 0
+        self._done = 0
+        self._sent_bytes = 0
+        self._sent: deque[tuple[int, Entry]] = deque()
+        self._waiting: deque[tuple[int, Entry]] = deque()
+
+    @property
+    def seq(self) -> int:
+        """The number for the next entry."""
+        return self._seq + 1
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of audio that no worker has dealt with yet."""
+        return self.received - self.consumed
+
+    @property
+    def outstanding(self) -> bool:
+        """The worker has been given something it has not reported on."""
+        return bool(self._sent) and self._sent[-1][1].seq > self._done
+
+    def append(self, entry: Entry) -> None:
+        """The next entry; its ``seq`` must be ``self.seq``. Audio is at most ``window`` bytes."""
+        self._seq = entry.seq
+        self._waiting.append((self.received, entry))
+        if isinstance(entry, Audio):
+            self.received += len(entry.data)
+
+    def due(self) -> Iterator[Entry]:
+        """What may go to the worker now; it counts as sent."""
+        while self._waiting:
+            start, entry = self._waiting[0]
+            size = len(entry.data) if isinstance(entry, Audio) else 0
+            if size and self._sent_bytes - self.consumed + size > self._window and self._sent_bytes > self.consumed:
+                return
+            self._sent.append(self._waiting.popleft())
+            self._sent_bytes = start + size
+            yield entry
+
+    def report(self, report: Report) -> None:
+        """The worker has come this far; what is safe is forgotten."""
+        self._done = max(self._done, report.done)
+        self.consumed = max(self.consumed, report.consumed)
+        self.safe = max(self.safe, report.safe)
+        self.segment = report.segment
+        while self._sent and self._forgettable(*self._sent[0]):
+            self._sent.popleft()
+
+    def rewind(self) -> Origin:
+        """A new worker begins here: everything since the safe point waits again, but no command is obeyed twice."""
+        again: deque[tuple[int, Entry]] = deque()
+        for start, entry in (*self._sent, *self._waiting):
+            if not isinstance(entry, Audio):
+                if entry.seq > self._done:
+                    again.append((start, entry))
+            elif start + len(entry.data) > self.safe:
+                cut = max(0, self.safe - start)
+                again.append((start + cut, structs.replace(entry, data=entry.data[cut:]) if cut else entry))
+        self._sent.clear()
+        self._waiting = again
+        self.consumed = self._sent_bytes = self.safe
+        return Origin(self.safe, self.segment)
+
+    def _forgettable(self, start: int, entry: Entry) -> bool:
+        if isinstance(entry, Audio):
+            return start + len(entry.data) <= self.safe
+        return entry.seq <= self._done

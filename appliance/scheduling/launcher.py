@@ -1,0 +1,132 @@
+"""The daemon's side of the template: starts it, hears what it loaded, asks it for workers, starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+from msgspec import structs
+
+from appliance.core.ports import Capabilities
+from appliance.scheduling.messages import Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+
+log = logging.getLogger(__name__)
+
+RESTART_S = 1.0
+"""Pause before a template that died is started again."""
+
+
+class Launcher:
+    """One template at a time. ``models`` is what it has loaded, ``broken`` what it could not, with the reason."""
+
+    def __init__(self, plan: Plan, on_exit: Callable[[int, int], None]) -> None:
+        self.models: dict[str, Capabilities] = {}
+        self.broken: dict[str, str] = {}
+        self.ready = asyncio.Event()
+        self._plan = plan
+        self._on_exit = on_exit
+        self._on_fork: deque[Callable[[int], None]] = deque()
+        self._waiting: deque[tuple[socket.socket, Callable[[int], None]]] = deque()
+        self._control: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when everything that can be loaded is."""
+        self._task = asyncio.create_task(self._supervise())
+        await self.ready.wait()
+
+    def fork(self, on_fork: Callable[[int], None]) -> socket.socket:
+        """Our end of a new worker's socket, at once; ``on_fork`` gets the process id when there is one."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._waiting.append((theirs, on_fork))
+        self._ask()
+        return ours
+
+    async def close(self) -> None:
+        """End the template. Workers live until their sockets are closed."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            await self._process.wait()
+        for theirs, _ in self._waiting:
+            theirs.close()
+
+    async def _supervise(self) -> None:
+        while True:
+            suspect = await self._run()
+            if suspect is not None:
+                log.error("model %s ended the process that loaded it; going on without it", suspect)
+                self.broken[suspect] = (
+                    f"the engine crashed loading it; check it with: appliance models verify {suspect}"
+                )
+                rest = tuple(spec for spec in self._plan.models if spec.name != suspect)
+                self._plan = structs.replace(self._plan, models=rest)
+            else:
+                log.error("the template process died; starting it again")
+                await asyncio.sleep(RESTART_S)
+
+    async def _run(self) -> str | None:
+        """One life of the template; the model it died of, if it died loading one."""
+        ours, theirs = socket.socketpair()
+        plan = msgspec.json.encode(self._plan).decode()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "appliance.scheduling.template", str(theirs.fileno()), plan,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),),
+        )  # fmt: skip
+        theirs.close()
+        self._control = ours
+        loading: str | None = None
+        assert self._process.stdout is not None
+        try:
+            async for line in self._process.stdout:
+                match msgspec.json.decode(line, type=FromTemplate):
+                    case Loading(name=name):
+                        loading = name
+                    case Loaded(capabilities=capabilities):
+                        self.models[capabilities.model] = capabilities
+                    case Broken(name=name, reason=reason):
+                        log.error("%s", reason)
+                        self.broken[name] = reason
+                        self.models.pop(name, None)
+                    case Ready():
+                        loading = None
+                        self.ready.set()
+                        self._ask()
+                    case Forked(pid=pid):
+                        self._on_fork.popleft()(pid)
+                    case Exited(pid=pid, status=status):
+                        self._on_exit(pid, status)
+        finally:
+            self.ready.clear()
+            self._on_fork.clear()
+        ours.close()
+        self._control = None
+        await self._process.wait()
+        return loading
+
+    def _ask(self) -> None:
+        while self._waiting and self.ready.is_set() and self._control is not None:
+            theirs, on_fork = self._waiting.popleft()
+            try:
+                socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+            except OSError:  # it has just died; its successor is asked instead
+                self._waiting.appendleft((theirs, on_fork))
+                self.ready.clear()
+                return
+            self._on_fork.append(on_fork)
+            theirs.close()

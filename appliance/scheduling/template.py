@@ -1,0 +1,113 @@
+"""The warm process: it loads every model once and then only forks. ``python -m appliance.scheduling.template FD PLAN``.
+
+A fork takes a millisecond or two and shares the models' pages. What happens is told on standard output as JSON lines;
+each byte on the socket ``FD`` carries a descriptor and asks for a worker that serves it. Its end ends the template.
+
+multiprocessing's forkserver does the same but cannot say why a model did not load, blocks whoever starts a child, and
+exists once per process (docs/decisions/0004).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import BinaryIO
+
+import msgspec
+
+from appliance.core.ports import Recognizer, VadModel
+from appliance.engines.registry import EngineError, detector, load
+from appliance.scheduling.messages import Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+from appliance.scheduling.worker import Worker
+
+
+def main() -> None:
+    """Load what the plan says, then serve."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    plan = msgspec.json.decode(sys.argv[2], type=Plan)
+    told = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not mix with what is told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    recognizers = _load(plan, told)
+    voice = detector(plan.detector)
+    voice.stream()
+    _tell(told, Ready())
+    gc.collect()
+    gc.freeze()  # a collection in a worker would otherwise touch, and so copy, every page
+    _serve(control, plan, recognizers, voice, told)
+
+
+def _load(plan: Plan, told: BinaryIO) -> dict[str, Recognizer]:
+    recognizers: dict[str, Recognizer] = {}
+    for spec in plan.models:
+        _tell(told, Loading(spec.name))
+        try:
+            recognizers[spec.name] = load(spec)
+        except EngineError as error:
+            _tell(told, Broken(spec.name, str(error)))
+        else:
+            _tell(told, Loaded(recognizers[spec.name].capabilities))
+    return recognizers
+
+
+def _serve(
+    control: socket.socket, plan: Plan, recognizers: dict[str, Recognizer], voice: VadModel, told: BinaryIO
+) -> None:
+    wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    while True:
+        readable, _, _ = select.select([control.fileno(), wake], [], [])
+        if wake in readable:
+            os.read(wake, 4096)
+            _reap(told)
+        if control.fileno() in readable:
+            data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if not data:
+                return
+            pid = os.fork()
+            if pid == 0:
+                for descriptor in (control.fileno(), told.fileno(), wake, woken):
+                    os.close(descriptor)
+                _work(descriptors[0], plan, recognizers, voice)
+            os.close(descriptors[0])
+            _tell(told, Forked(pid))
+
+
+def _work(descriptor: int, plan: Plan, recognizers: dict[str, Recognizer], voice: VadModel) -> None:
+    """The child: never returns."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.nice(plan.niceness)
+        Worker(socket.socket(fileno=descriptor), recognizers, voice).run()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _reap(told: BinaryIO) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell(told, Exited(pid, os.waitstatus_to_exitcode(status)))
+
+
+def _tell(told: BinaryIO, message: FromTemplate) -> None:
+    told.write(msgspec.json.encode(message) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

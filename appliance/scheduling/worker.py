@@ -1,0 +1,145 @@
+"""A forked, single-threaded process that runs sessions in turn, a bounded piece of audio at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+from appliance.core.events import AnyEvent, SpeechEnded
+from appliance.core.ports import Recognizer, VadModel
+from appliance.core.problems import Kind, Problem, Refused
+from appliance.core.session import Session
+from appliance.scheduling.messages import (
+    Audio,
+    Channel,
+    Close,
+    Commit,
+    Configure,
+    Entry,
+    Failed,
+    Finish,
+    Open,
+    Report,
+    ToDaemon,
+    ToWorker,
+    packed,
+)
+from appliance.text.numbers import digits
+
+TURN_S = 0.25
+"""Audio of one session that is worked on before the next one has its turn."""
+READ = 1 << 18
+
+
+class _Slot:
+    """One session and what waits for it."""
+
+    def __init__(self, session: Session, opening: Open) -> None:
+        self.session = session
+        self.inbox: deque[Entry] = deque()
+        self.done = 0
+        audio = opening.options.audio
+        self._piece = max(1, int(audio.rate * TURN_S)) * audio.frame_bytes
+        self._offset = 0
+
+    def turn(self) -> Iterator[AnyEvent]:
+        """Work on the first entry, or a piece of it."""
+        entry = self.inbox[0]
+        match entry:
+            case Audio(data=data):
+                piece = data if len(data) <= self._piece else data[self._offset : self._offset + self._piece]
+                self._offset += len(piece)
+                yield from self.session.push(piece)
+                if self._offset < len(data):
+                    return
+                self._offset = 0
+            case Commit():
+                yield from self.session.commit()
+            case Configure(changes=changes):
+                yield from self.session.configure(changes)
+            case Finish():
+                yield from self.session.finish()
+        self.done = entry.seq
+        self.inbox.popleft()
+
+
+class Worker:
+    """Serves one daemon over one socket until that is closed."""
+
+    def __init__(self, link: socket.socket, recognizers: dict[str, Recognizer], detector: VadModel) -> None:
+        self._link = link
+        self._recognizers = recognizers
+        self._detector = detector
+        self._slots: dict[int, _Slot] = {}
+        self._turns: deque[int] = deque()
+
+    def run(self) -> None:
+        """Read, work, report; read again between any two turns."""
+        channel = Channel[ToWorker](ToWorker)  # type: ignore[arg-type]
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        while True:
+            if poll.poll(0 if self._turns else None):
+                data = self._link.recv(READ)
+                if not data:
+                    return
+                for message in channel.feed(data):
+                    self._take(message)
+            if self._turns:
+                self._work(self._turns.popleft())
+
+    def _take(self, message: ToWorker) -> None:
+        match message:
+            case Open(sid=sid, model=model, options=options, origin=origin):
+                try:
+                    session = Session(
+                        options, self._recognizers[model], self._detector.stream(), readable=digits, origin=origin
+                    )
+                except Refused as refused:
+                    self._send(Failed(sid, refused.problem))
+                else:
+                    self._slots[sid] = _Slot(session, message)
+            case Close(sid=sid):
+                slot = self._slots.pop(sid, None)
+                if slot is not None:
+                    slot.session.close()
+            case Audio() | Commit() | Configure() | Finish():
+                slot = self._slots.get(message.sid)
+                if slot is not None:
+                    if not slot.inbox:
+                        self._turns.append(message.sid)
+                    slot.inbox.append(message)
+
+    def _work(self, sid: int) -> None:
+        slot = self._slots.get(sid)
+        if slot is None or not slot.inbox:
+            return
+        events: list[AnyEvent] = []
+        try:
+            for event in slot.turn():
+                events.append(event)
+                if isinstance(event, SpeechEnded):  # the final may take a while, and its client wants to know now
+                    self._report(sid, slot, events)
+                    events = []
+        except Refused as refused:
+            self._send(Failed(sid, refused.problem))
+            del self._slots[sid]
+            return
+        except Exception as error:
+            self._send(Failed(sid, Problem(Kind.ENGINE_FAILED, f"{type(error).__name__}: {error}")))
+            del self._slots[sid]
+            return
+        self._report(sid, slot, events)
+        if slot.inbox:
+            self._turns.append(sid)
+
+    def _report(self, sid: int, slot: _Slot, events: list[AnyEvent]) -> None:
+        session = slot.session
+        self._send(Report(sid, slot.done, session.consumed, session.safe, session.segment, tuple(events)))
+
+    def _send(self, message: ToDaemon) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the next read says that the daemon is gone
+            self._link.sendall(packed(message))

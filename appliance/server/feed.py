@@ -1,0 +1,126 @@
+"""The LAN feed of a microphone: its events as JSON to any number of subscribers, none of whom is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from appliance.core.events import AnyEvent, Final, Partial, Word, seconds
+
+UNREAD = 200
+"""Messages a subscriber may be behind: half a minute of lively talk. Then it is dropped."""
+TIMES = {"at", "start", "end", "audio"}
+"""Fields that count samples in the events and seconds on the wire."""
+
+
+class MicrophoneInfo(Struct, frozen=True, kw_only=True):
+    """What is known about a microphone now. ``state``: absent, ready, busy, lost or muted."""
+
+    name: str
+    device: str
+    state: str
+    reason: str
+    rate: int
+    language: str
+    overruns: int
+
+
+def encoded(event: AnyEvent) -> str:
+    """An event as JSON; times are seconds since the microphone was opened, to the millisecond."""
+    return msgspec.json.encode({"type": event.__struct_config__.tag, **_fields(event)}).decode()
+
+
+def _fields(struct: Struct) -> dict[str, Any]:
+    fields = structs.asdict(struct)
+    for name, value in fields.items():
+        if name in TIMES and isinstance(value, int):
+            fields[name] = round(seconds(value), 3)
+        elif name == "words":
+            fields[name] = [_fields(word) if isinstance(word, Word) else word for word in value]
+    return fields
+
+
+class Feed:
+    """One microphone's broadcast. ``info`` is kept by whoever runs the microphone."""
+
+    def __init__(self, info: MicrophoneInfo) -> None:
+        self.info = info
+        self.dropped = 0
+        self._subscribers: set[_Subscriber] = set()
+
+    def publish(self, event: AnyEvent) -> None:
+        """To all subscribers, at once and without waiting."""
+        if self._subscribers:
+            self._tell(encoded(event), optional=isinstance(event, Partial) and not isinstance(event, Final))
+
+    def changed(self, info: MicrophoneInfo) -> None:
+        """The microphone's state is another."""
+        self.info = info
+        self._tell(self._state(), optional=False)
+
+    async def serve(self, socket: WebSocket) -> None:
+        """One subscriber, until it goes, is dropped for reading too slowly, or the feed ends."""
+        await socket.accept()
+        subscriber = _Subscriber()
+        subscriber.messages.append(self._state())
+        subscriber.work.set()
+        self._subscribers.add(subscriber)
+        reader = asyncio.create_task(_until_gone(socket))
+        writer = asyncio.create_task(subscriber.write(socket))
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._subscribers.discard(subscriber)
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+    def close(self) -> None:
+        """The server is stopping."""
+        for subscriber in self._subscribers:
+            subscriber.end(1001, "the server is shutting down")
+
+    def _tell(self, text: str, *, optional: bool) -> None:
+        for subscriber in list(self._subscribers):
+            if len(subscriber.messages) < UNREAD:
+                subscriber.messages.append(text)
+                subscriber.work.set()
+            elif not optional:
+                self.dropped += 1
+                self._subscribers.discard(subscriber)
+                subscriber.end(1013, "this subscriber reads too slowly")
+
+    def _state(self) -> str:
+        return msgspec.json.encode({"type": "microphone", **structs.asdict(self.info)}).decode()
+
+
+class _Subscriber:
+    def __init__(self) -> None:
+        self.messages: deque[str] = deque()
+        self.work = asyncio.Event()
+        self._goodbye: tuple[int, str] | None = None
+
+    def end(self, code: int, reason: str) -> None:
+        self._goodbye = (code, reason)
+        self.work.set()
+
+    async def write(self, socket: WebSocket) -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while self._goodbye is None:
+                while self.messages and self._goodbye is None:
+                    await socket.send_text(self.messages.popleft())
+                self.work.clear()
+                if self._goodbye is None:
+                    await self.work.wait()
+            await socket.close(*self._goodbye)
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

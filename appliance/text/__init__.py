@@ -1,0 +1,1 @@
+"""From recogniser words to readable text."""

@@ -1,0 +1,1 @@
+"""Voice detectors: one adapter per file, the contract is ``appliance.core.ports.Vad``."""

@@ -1,0 +1,256 @@
+"""The supervised microphone through its whole life, on a real ALSA device that is plugged and unplugged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.capture import microphone
+from appliance.capture.backoff import Backoff
+from appliance.capture.microphone import Microphone, State
+from appliance.capture.wire import Overrun, encode
+from tests.capture.sound import compare, sound, write_wav
+from tests.virtual_mic import NAME, VirtualMicrophone, virtual_microphone
+
+PATIENCE_S = 8.0
+SECONDS = 1.0
+
+
+class Listener:
+    """A microphone and everything it told, in order: states, rates, and the audio since the last opening."""
+
+    def __init__(self, device: str = NAME, rate: int = 16_000) -> None:
+        self.states: list[State] = []
+        self.rates: list[int] = []
+        self.audio = bytearray()
+        self.told = asyncio.Event()
+        self.microphone = Microphone(
+            "test",
+            device=device,
+            rate=rate,
+            on_audio=self.on_audio,
+            on_open=self.on_open,
+            on_state=self.on_state,
+            backoff=Backoff(0.1, 0.3),
+        )
+
+    def on_audio(self, audio: bytes) -> None:
+        assert self.microphone.state is State.READY
+        self.audio += audio
+        self.told.set()
+
+    def on_open(self, rate: int) -> None:
+        self.rates.append(rate)
+        self.audio.clear()
+
+    def on_state(self, state: State, reason: str) -> None:
+        assert reason
+        self.states.append(state)
+        self.told.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self.told.clear()
+                await self.told.wait()
+
+    async def state(self, state: State) -> None:
+        await self.until(lambda: self.microphone.state is state)
+
+
+@asynccontextmanager
+async def running(listener: Listener) -> AsyncIterator[Microphone]:
+    task = asyncio.create_task(listener.microphone.run())
+    try:
+        yield listener.microphone
+    finally:
+        await listener.microphone.close()
+        await task
+
+
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMicrophone]:
+    with virtual_microphone(tmp_path_factory.mktemp("vmic")) as device:
+        yield device
+
+
+@pytest.fixture
+def vmic(plugged: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch) -> VirtualMicrophone:
+    monkeypatch.setenv("ALSA_CONFIG_PATH", plugged.env["ALSA_CONFIG_PATH"])
+    return plugged
+
+
+def test_a_day_with_the_plug(vmic: VirtualMicrophone, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Absent, plugged, heard, unplugged, plugged, heard again; a state is logged once however often it is retried."""
+    wav = write_wav(tmp_path / "sound.wav", sound(SECONDS))
+
+    async def hear(listener: Listener) -> None:
+        await listener.state(State.READY)
+        await asyncio.to_thread(vmic.play, wav)
+        await asyncio.sleep(0.5)
+        correlation, longer = compare(sound(SECONDS), bytes(listener.audio), 16_000)
+        assert correlation >= 0.95
+        assert abs(longer) <= 0.002
+
+    async def main() -> None:
+        vmic.unplug()
+        listener = Listener()
+        async with running(listener):
+            await asyncio.sleep(1.0)
+            assert listener.microphone.state is State.ABSENT
+            assert NAME in listener.microphone.reason
+            await asyncio.to_thread(vmic.replug)
+            await hear(listener)
+            vmic.unplug()
+            await listener.state(State.LOST)
+            await listener.state(State.ABSENT)
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(vmic.replug)
+            await hear(listener)
+        assert listener.states == [State.READY, State.LOST, State.ABSENT, State.READY, State.ABSENT]
+        assert listener.rates == [16_000, 16_000]
+        assert (listener.microphone.opened, listener.microphone.reopened) == (2, 1)
+        assert listener.microphone.overruns == 0
+
+    caplog.set_level("INFO", microphone.__name__)
+    asyncio.run(main(), debug=True)
+    ours = [record for record in caplog.records if record.name == microphone.__name__]
+    assert len(ours) == 5
+
+
+def test_a_killed_reader_is_replaced(vmic: VirtualMicrophone) -> None:
+    async def main() -> None:
+        listener = Listener()
+        async with running(listener) as mic:
+            await listener.state(State.READY)
+            assert mic.pid is not None
+            os.kill(mic.pid, signal.SIGKILL)
+            await listener.state(State.LOST)
+            assert mic.reason == "the reader ended with -9"
+            await listener.state(State.READY)
+        assert mic.pid is None
+        assert listener.states == [State.READY, State.LOST, State.READY, State.ABSENT]
+
+    asyncio.run(main(), debug=True)
+
+
+def test_muted_means_closed(vmic: VirtualMicrophone) -> None:
+    async def main() -> None:
+        listener = Listener(rate=48_000)
+        listener.microphone.mute = True
+        async with running(listener) as mic:
+            await listener.state(State.MUTED)
+            mic.mute = False
+            await listener.state(State.READY)
+            pid = mic.pid
+            assert pid is not None
+            mic.mute = True
+            heard = len(listener.audio)
+            await listener.state(State.MUTED)
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+            await asyncio.sleep(0.3)
+            assert len(listener.audio) == heard
+            mic.mute = False
+            await listener.state(State.READY)
+        muted, opening, ready = State.MUTED, State.ABSENT, State.READY
+        assert listener.states == [muted, opening, ready, muted, opening, ready, State.ABSENT]
+        assert listener.rates == [48_000, 48_000]
+
+    asyncio.run(main(), debug=True)
+
+
+def test_cancelling_closes_the_card(vmic: VirtualMicrophone) -> None:
+    async def main() -> None:
+        listener = Listener()
+        task = asyncio.create_task(listener.microphone.run())
+        await listener.state(State.READY)
+        pid = listener.microphone.pid
+        assert pid is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert listener.microphone.state is State.ABSENT
+
+    asyncio.run(main(), debug=True)
+
+
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    """A stand-in for the reader process: a shell script that gets the same arguments."""
+    path = tmp_path / "reader"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def test_a_reader_that_hangs_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, tmp_path, "exec sleep 60")
+    monkeypatch.setattr(microphone, "OPENING_S", 0.2)
+
+    async def main() -> None:
+        listener = Listener()
+        async with running(listener) as mic:
+            await listener.state(State.LOST)
+            assert "said nothing" in mic.reason
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_reader_that_talks_nonsense_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, tmp_path, "echo nonsense; exec sleep 60")
+
+    async def main() -> None:
+        listener = Listener()
+        async with running(listener) as mic:
+            await listener.state(State.LOST)
+            assert "no frame" in mic.reason
+
+    asyncio.run(main(), debug=True)
+
+
+def test_overruns_add_up_and_are_logged_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "frames").write_bytes(encode(Overrun(2)) + encode(Overrun(5)) + encode(b"\0\0"))
+    script(monkeypatch, tmp_path, f"cat {tmp_path / 'frames'}; exec sleep 60")
+
+    async def main() -> None:
+        listener = Listener()
+        async with running(listener) as mic:
+            await listener.state(State.READY)
+            assert mic.overruns == 7
+
+    asyncio.run(main(), debug=True)
+    assert sum("audio was lost" in record.message for record in caplog.records) == 1
+
+
+def test_a_reader_that_cannot_start_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+
+    async def main() -> None:
+        listener = Listener()
+        async with running(listener) as mic:
+            await asyncio.sleep(0.05)
+            assert mic.state is State.ABSENT
+            assert "cannot be started" in mic.reason
+
+    asyncio.run(main(), debug=True)
+
+
+def test_closing_before_running_is_harmless() -> None:
+    async def main() -> None:
+        mic = Listener().microphone
+        await mic.close()
+        await mic.run()
+        assert mic.state is State.ABSENT
+
+    asyncio.run(main(), debug=True)
