@@ -29,13 +29,15 @@ DEAD_MS = 30_000
 """A peer that acknowledges nothing for so long is gone, whether it vanished or just never reads (TCP_USER_TIMEOUT)."""
 PING_S = 20.0
 """Keeps that timer honest on idle connections. No answer is asked for in time: a pong can be stuck behind audio."""
+SEND_BUFFER = 1 << 16
+"""Bytes of results the kernel keeps for a client that does not read; the rest is bounded by us."""
 BACKLOG = 512
 
 
 class Daemon:
-    """One appliance. ``bound`` is the address once it listens."""
+    """One appliance. ``bound`` is the address once it listens; ``selection`` overrides the choice of models."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, selection: Selection | None = None) -> None:
         self.config = config
         self.loopback = _is_loopback(config.server.host)
         if not self.loopback and config.server.auth != "open":
@@ -44,7 +46,8 @@ class Daemon:
                 'set it to "open" if that is meant'
             )
         wanted = config.recognizer
-        self.selection: Selection = select(Store(config.models_dir), wanted.engine, wanted.model, wanted.language)
+        self.selection = selection or select(Store(config.models_dir), wanted.engine, wanted.model, wanted.language)
+        self.pool: Pool
         self.bound: tuple[str, int] | None = None
         self._server: _Server | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -55,11 +58,11 @@ class Daemon:
         listening = _listen(config.server.host, config.server.port)
         self.bound = listening.getsockname()[:2]
         plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
-        self._pool = Pool(plan, config.scheduling, self.selection.models[0].name)
+        self.pool = Pool(plan, config.scheduling, self.selection.models[0].name)
         lag = LagMeter()
         self._listeners: list[Listener] = []
         feeds = {microphone.name: self._microphone(microphone) for microphone in config.microphones}
-        self._service = Service(self._pool, feeds, lag, guarded=not self.loopback)
+        self._service = Service(self.pool, feeds, lag, guarded=not self.loopback)
         self._server = _Server(
             uvicorn.Config(
                 self._service.app(),
@@ -81,12 +84,12 @@ class Daemon:
         serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         tasks = [asyncio.create_task(lag.run())]
         try:
-            await self._pool.start()
-            if self._pool.models:
+            await self.pool.start()
+            if self.pool.models:
                 on_ready(self)
                 tasks += [asyncio.create_task(listener.run()) for listener in self._listeners]
             else:
-                log.error("no model could be loaded: %s", "; ".join(self._pool.broken.values()))
+                log.error("no model could be loaded: %s", "; ".join(self.pool.broken.values()))
             await serving
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,7 +97,7 @@ class Daemon:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._pool.close()
+            await self.pool.close()
             listening.close()
 
     def stop(self) -> None:
@@ -110,7 +113,7 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(listener.close(), 2.0)
         self._service.drain()
-        await self._pool.drain(self.config.server.drain_s)
+        await self.pool.drain(self.config.server.drain_s)
         assert self._server is not None
         self._server.should_exit = True
 
@@ -133,7 +136,7 @@ class Daemon:
             )
 
         listener = Listener(
-            self._pool,
+            self.pool,
             microphone.name,
             options,
             device=microphone.device,
@@ -163,6 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listening.bind(address)
         listening.listen(BACKLOG)
         listening.setblocking(False)

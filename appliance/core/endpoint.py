@@ -94,14 +94,9 @@ class Endpointer:
                 return self._ended()
         return None
 
-    def force_start(self) -> int | None:
-        """Take a voiced run that is still too short for speech as speech; the audio ends here. Its first sample."""
-        started, self.run = self.run, None
-        if started is not None:
-            self._state = _State.SPEECH
-            self.quiet = 0
-            self._last_voice = self._position
-        return started
+    def skip(self, samples: int) -> None:
+        """Audio that was too short for a frame has gone by."""
+        self._position += samples
 
     def force_end(self) -> int:
         """Forget the speech in progress; where voice was last heard."""

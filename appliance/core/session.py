@@ -182,13 +182,11 @@ class Session:
                     yield from self._settle()
 
     def _take_rest(self) -> None:
-        """The samples that do not fill a frame; a voiced run too short to be speech counts when the audio ends."""
+        """The samples that do not fill a frame still belong to what ends here."""
         rest = self._framer.take()
-        started = self._endpointer.force_start()
-        if started is not None:
-            self._open(started)
-        self._position += len(rest)
         if len(rest):
+            self._position += len(rest)
+            self._endpointer.skip(len(rest))
             (self._tail if self._utterance is None else self._pending).append(rest)
 
     def _cut(self, cause: Cause) -> Iterator[AnyEvent]:

@@ -31,8 +31,8 @@ class Launcher:
         self.ready = asyncio.Event()
         self._plan = plan
         self._on_exit = on_exit
-        self._on_fork: deque[Callable[[int], None]] = deque()
-        self._waiting: deque[tuple[socket.socket, Callable[[int], None]]] = deque()
+        self._asked: deque[asyncio.Future[int]] = deque()
+        self._waiting: deque[tuple[socket.socket, asyncio.Future[int]]] = deque()
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -42,13 +42,14 @@ class Launcher:
         self._task = asyncio.create_task(self._supervise())
         await self.ready.wait()
 
-    def fork(self, on_fork: Callable[[int], None]) -> socket.socket:
-        """Our end of a new worker's socket, at once; ``on_fork`` gets the process id when there is one."""
+    def fork(self) -> tuple[socket.socket, asyncio.Future[int]]:
+        """Our end of a new worker's socket, at once, and its process id when there is one."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._waiting.append((theirs, on_fork))
+        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((theirs, forked))
         self._ask()
-        return ours
+        return ours, forked
 
     async def close(self) -> None:
         """End the template. Workers live until their sockets are closed."""
@@ -108,12 +109,12 @@ class Launcher:
                         self.ready.set()
                         self._ask()
                     case Forked(pid=pid):
-                        self._on_fork.popleft()(pid)
+                        self._asked.popleft().set_result(pid)
                     case Exited(pid=pid, status=status):
                         self._on_exit(pid, status)
         finally:
             self.ready.clear()
-            self._on_fork.clear()
+            self._asked.clear()
         ours.close()
         self._control = None
         await self._process.wait()
@@ -121,12 +122,12 @@ class Launcher:
 
     def _ask(self) -> None:
         while self._waiting and self.ready.is_set() and self._control is not None:
-            theirs, on_fork = self._waiting.popleft()
+            theirs, forked = self._waiting.popleft()
             try:
                 socket.send_fds(self._control, [b"f"], [theirs.fileno()])
             except OSError:  # it has just died; its successor is asked instead
-                self._waiting.appendleft((theirs, on_fork))
+                self._waiting.appendleft((theirs, forked))
                 self.ready.clear()
                 return
-            self._on_fork.append(on_fork)
+            self._asked.append(forked)
             theirs.close()

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -64,8 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WorkerLink(asyncio.Protocol):
     """The daemon's end of one worker. ``alone`` keeps it for a session that may have killed its predecessor."""
 
-    def __init__(self, pool: Pool, exclusive: bool) -> None:
-        self.pid: int | None = None
+    def __init__(self, pool: Pool, exclusive: bool, link: socket.socket, forked: asyncio.Future[int]) -> None:
         self.sessions: dict[int, LiveSession] = {}
         self.served = 0
         self.exclusive = exclusive
@@ -75,7 +75,14 @@ class WorkerLink(asyncio.Protocol):
         self._pool = pool
         self._channel = Channel[ToDaemon](ToDaemon)  # type: ignore[arg-type]
         self._early: list[bytes] = []
+        self._link = link
+        self._forked = forked
         self._transport: asyncio.Transport | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once it has been forked."""
+        return self._forked.result() if self._forked.done() and not self._forked.cancelled() else None
 
     def send(self, message: ToWorker) -> None:
         """Never blocks; what may be under way is bounded by the sessions' windows."""
@@ -89,6 +96,13 @@ class WorkerLink(asyncio.Protocol):
         self.retired = True
         if self._transport is not None:
             self._transport.close()
+        else:
+            self._link.close()
+
+    async def connect(self) -> None:
+        """Begin to read; what was said before is sent now."""
+        if not self.retired:
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._link)
 
     def kill(self) -> None:
         """For a worker that hangs."""
@@ -372,19 +386,11 @@ class Pool:
         return idle
 
     def _hire(self, exclusive: bool) -> WorkerLink:
-        worker = WorkerLink(self, exclusive)
+        link, pid = self._launcher.fork()
+        worker = WorkerLink(self, exclusive, link, pid)
         worker.progress = self.now()
-
-        def forked(pid: int) -> None:
-            worker.pid = pid
-
-        ours = self._launcher.fork(forked)
         self.workers.append(worker)
-
-        async def connect() -> None:
-            await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
-
-        self._spawn(connect())
+        self._spawn(worker.connect())
         return worker
 
     def _dismiss(self, worker: WorkerLink) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from appliance.core.events import AnyEvent, Final, Partial, Word, seconds
+from appliance.core.events import AnyEvent, Partial
+from appliance.dialects.native import encoded
 
 UNREAD = 200
 """Messages a subscriber may be behind: half a minute of lively talk. Then it is dropped."""
-TIMES = {"at", "start", "end", "audio"}
-"""Fields that count samples in the events and seconds on the wire."""
 
 
 class MicrophoneInfo(Struct, frozen=True, kw_only=True):
@@ -31,21 +29,6 @@ class MicrophoneInfo(Struct, frozen=True, kw_only=True):
     overruns: int
 
 
-def encoded(event: AnyEvent) -> str:
-    """An event as JSON; times are seconds since the microphone was opened, to the millisecond."""
-    return msgspec.json.encode({"type": event.__struct_config__.tag, **_fields(event)}).decode()
-
-
-def _fields(struct: Struct) -> dict[str, Any]:
-    fields = structs.asdict(struct)
-    for name, value in fields.items():
-        if name in TIMES and isinstance(value, int):
-            fields[name] = round(seconds(value), 3)
-        elif name == "words":
-            fields[name] = [_fields(word) if isinstance(word, Word) else word for word in value]
-    return fields
-
-
 class Feed:
     """One microphone's broadcast. ``info`` is kept by whoever runs the microphone."""
 
@@ -57,7 +40,7 @@ class Feed:
     def publish(self, event: AnyEvent) -> None:
         """To all subscribers, at once and without waiting."""
         if self._subscribers:
-            self._tell(encoded(event), optional=isinstance(event, Partial) and not isinstance(event, Final))
+            self._tell(encoded(event), optional=isinstance(event, Partial))
 
     def changed(self, info: MicrophoneInfo) -> None:
         """The microphone's state is another."""

@@ -1,0 +1,63 @@
+# The two commands: make run, make test. Everything they need is installed into .venv, or by apt when root or sudo allow.
+
+PYTHON ?= python3
+MODEL ?= vosk-model-small-en-us-0.15
+BIN := .venv/bin
+RUN_PACKAGES := libportaudio2 libatomic1 flite
+TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+
+.PHONY: help run demo test check bench soak venv packages test-packages clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+run: venv  ## set up, take the best model there is, serve on 127.0.0.1:8080
+	@$(BIN)/appliance models install --if-none $(MODEL) || echo "no Vosk model: going on with the embedded one"
+	$(BIN)/appliance serve
+
+demo: venv  ## prove the main job with nothing attached: speech made on the spot, real time, real WebSocket
+	$(BIN)/appliance demo
+
+test: venv test-packages check  ## everything that takes minutes at most
+	$(BIN)/python -m pytest
+
+check: venv  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv  ## measure this machine; ratios within one run
+	$(BIN)/appliance bench
+
+soak: venv  ## ten minutes of eight streams that come and go: nothing may grow
+	$(BIN)/python -m pytest -m soak -s tests/soak
+
+venv: .venv/installed  ## .venv with the package and all tools
+
+.venv/installed: pyproject.toml | packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# Debian packages, when they are missing: installed as root or with sudo, otherwise named.
+define apt
+	@missing=""; \
+	for package in $(1); do dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as=""; \
+	elif sudo -n true 2>/dev/null; then as="sudo"; \
+	else echo "these Debian packages are needed:$$missing"; echo "install them with: sudo apt-get install$$missing"; exit 1; fi; \
+	echo "installing$$missing"; \
+	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+endef
+
+packages:
+	$(call apt,$(RUN_PACKAGES) $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv))
+
+test-packages:
+	$(call apt,$(TEST_PACKAGES))
+
+clean:  ## remove what was made here
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,143 @@
+"""``appliance demo``: the main job with nothing attached. A daemon, speech made on the spot, the real WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import click
+
+from appliance.cli.common import fail
+from appliance.cli.speech import NoSpeech, say
+
+SENTENCES = (
+    "i would like a cup of coffee",
+    "what time is it now",
+    "we are going to the city on monday",
+    "thank you very much for your help",
+    "there is nothing to be afraid of",
+)
+PAUSE_S = 1.2
+CHUNK_S = 0.1
+WRONG = 0.2
+"""Share of the words that may be wrong."""
+READY_S = 90.0
+
+
+@click.command()
+@click.option("--url", help="Of a running appliance; without it one is started.")
+@click.option("--model", help="Model of the appliance that is started.")
+def demo(url: str | None, model: str | None) -> None:
+    """Speak five sentences to an appliance in real time and check what it writes.
+
+    Ends with 1 when the words are wrong.
+    """
+    try:
+        audio = [say(sentence) for sentence in SENTENCES]
+    except NoSpeech as error:
+        fail(str(error))
+    sys.exit(asyncio.run(_demonstrate(url, model, audio)))
+
+
+async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -> int:
+    async with contextlib.AsyncExitStack() as stack:
+        if url is None:
+            url = await stack.enter_async_context(_own_daemon(model))
+        heard, delays = await _converse(url, audio)
+    wanted = " ".join(SENTENCES).split()
+    wrong = _distance(wanted, heard.split())
+    delays.sort()
+    click.echo(
+        f"\n{len(wanted)} words spoken, {wrong} wrong; a final comes {delays[len(delays) // 2]:.2f} s "
+        f"(at most {delays[-1]:.2f} s) after the speaker falls silent"
+        if delays
+        else "\nnothing was heard"
+    )
+    good = wrong <= WRONG * len(wanted)
+    click.echo("it works" if good else "the words are wrong")
+    return 0 if good else 1
+
+
+@contextlib.asynccontextmanager
+async def _own_daemon(model: str | None) -> AsyncIterator[str]:
+    command = [sys.executable, "-m", "appliance", "serve", "--port", "0"]
+    if model:
+        command += ["--model", model]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_S):
+            async for line in process.stdout:
+                text = line.decode()
+                if text.startswith("model:"):
+                    click.echo(text, nl=False)
+                found = re.search(r"ready on (http://\S+)", text)
+                if found:
+                    yield found[1]
+                    return
+        fail("the daemon ended before it was ready")
+    except TimeoutError:
+        fail(f"the daemon was not ready within {READY_S:.0f} s")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _converse(url: str, audio: list[bytes]) -> tuple[str, list[float]]:
+    """The text heard, and for each final how long after the end of the sentence's sound it came."""
+    from websockets.asyncio.client import connect
+
+    heard: list[str] = []
+    delays: list[float] = []
+    ended: list[float] = []
+    async with connect(f"ws{url[4:]}/v1/stream?key=demo", compression=None) as socket:
+
+        async def listen() -> None:
+            shown = 0
+            async for message in socket:
+                event = json.loads(message)
+                match event["type"]:
+                    case "partial" if sys.stdout.isatty():
+                        click.echo("\r  … " + event["text"].ljust(shown), nl=False)
+                        shown = len(event["text"])
+                    case "partial":
+                        click.echo(f"  partial  {event['text']}")
+                    case "final":
+                        if ended:
+                            delays.append(time.monotonic() - ended[-1])
+                        late = f"{delays[-1]:.2f} s after the sound" if delays else ""
+                        click.echo(("\r" if shown else "") + f"  final    {event['text'].ljust(shown)}   ({late})")
+                        heard.append(event["text"])
+                        shown = 0
+
+        listening = asyncio.create_task(listen())
+        clock = time.monotonic()
+        for sentence in audio:
+            quiet = bytes(int(32_000 * PAUSE_S))
+            for piece, last in ((sentence, True), (quiet, False)):
+                for start in range(0, len(piece), int(32_000 * CHUNK_S)):
+                    part = piece[start : start + int(32_000 * CHUNK_S)]
+                    clock += len(part) / 32_000
+                    await asyncio.sleep(clock - time.monotonic())
+                    await socket.send(part)
+                if last:
+                    ended.append(time.monotonic())
+        await socket.send('{"type": "finish"}')
+        await listening
+    return " ".join(heard), delays
+
+
+def _distance(wanted: list[str], heard: list[str]) -> int:
+    """Words to change, leave out or put in (Levenshtein)."""
+    row = list(range(len(heard) + 1))
+    for i, want in enumerate(wanted, 1):
+        before, row[0] = row[0], i
+        for j, have in enumerate(heard, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (want != have))
+    return row[-1]

@@ -1,0 +1,327 @@
+"""The pool with its real template and real forked workers: what happens when engines crash, hang, leak or lag."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.core.events import AnyEvent, Closed, Committed, Final, SpeechEnded, SpeechStarted
+from appliance.core.options import Endpointing, SessionOptions
+from appliance.core.problems import Kind, Refused
+from appliance.core.session import Session
+from appliance.engines.registry import ModelSpec, detector, load
+from appliance.packs.store import embedded
+from appliance.scheduling.messages import Plan
+from appliance.scheduling.pool import LiveSession, Pool, Settings
+from tests.box import fake, kiosk, run, sphinx
+from tests.speech import silence, spoken, tone
+
+
+@contextlib.asynccontextmanager
+async def pool(*models: ModelSpec, detector: str = "energy", **settings: Any) -> AsyncIterator[Pool]:
+    made = Pool(Plan(models=models or (fake(),), detector=detector), Settings(**settings))
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+class Client:
+    """A session of the pool and everything it was told."""
+
+    def __init__(self, pool: Pool, options: SessionOptions | None = None) -> None:
+        self.events: list[AnyEvent] = []
+        self._changed = asyncio.Event()
+        self.session: LiveSession = pool.open(options or SessionOptions(), self._told)
+
+    def _told(self, event: AnyEvent) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def finished(self) -> list[str]:
+        """Finish, wait for the end, and give the texts of the finals."""
+        self.session.finish()
+        await self.until(lambda: bool(self.events) and isinstance(self.events[-1], Closed))
+        return self.texts
+
+    @property
+    def texts(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Final)]
+
+    def problem(self) -> Kind | None:
+        last = self.events[-1]
+        assert isinstance(last, Closed)
+        return last.problem.kind if last.problem else None
+
+
+def alone(spec: ModelSpec, audio: bytes, voice: str = "energy") -> list[str]:
+    """The texts of the same audio in a session of this process."""
+    session = Session(SessionOptions(), load(spec), detector(voice).stream())
+    events = [*session.push(audio), *session.finish()]
+    return [event.text for event in events if isinstance(event, Final)]
+
+
+TALK = tone(1.3) + silence(0.8) + tone(0.7) + silence(0.8) + tone(2.0) + silence(0.8)
+
+
+@pytest.mark.parametrize("spec", [kiosk(), sphinx()], ids=["vosk", "pocketsphinx"])
+def test_a_worker_hears_what_a_session_alone_hears(spec: ModelSpec) -> None:
+    audio = spoken("one two three") + spoken("stop")
+
+    async def work() -> None:
+        async with pool(spec, detector="silero") as made:
+            client = Client(made)
+            for start in range(0, len(audio), 1024):
+                client.session.push(audio[start : start + 1024])
+            assert await client.finished() == alone(spec, audio, "silero") != []
+
+    run(work)
+
+
+def test_a_segmentation_fault_costs_a_delay_and_nothing_else() -> None:
+    """The worker dies at many different moments; texts are those of an undisturbed session, each told once."""
+    expected = alone(fake(), TALK)
+    assert len(expected) == 3
+
+    async def work() -> None:
+        async with pool() as made:
+            for moment in range(16_000, len(TALK), 16_000):
+                client = Client(made)
+                client.session.push(TALK[:moment])
+                while client.session.journal.backlog:
+                    await asyncio.sleep(0)
+                worker = client.session.worker
+                assert worker is not None
+                assert worker.pid is not None
+                os.kill(worker.pid, signal.SIGSEGV)
+                client.session.push(TALK[moment:])
+                assert await client.finished() == expected, f"killed after {moment} bytes"
+                marks = [type(event) for event in client.events if isinstance(event, SpeechStarted | SpeechEnded)]
+                assert marks == [SpeechStarted, SpeechEnded] * 3, f"killed after {moment} bytes"
+                assert [event.segment for event in client.events if isinstance(event, Final)] == [0, 1, 2]
+            assert made.crashes == len(range(16_000, len(TALK), 16_000))
+
+    run(work)
+
+
+def test_a_crash_with_real_engines_gives_the_same_text() -> None:
+    audio = spoken("start two five enter") + spoken("stop")
+    expected = alone(kiosk(), audio, "silero")
+
+    async def work() -> None:
+        async with pool(kiosk(), detector="silero") as made:
+            client = Client(made)
+            half = len(audio) // 4 * 2
+            client.session.push(audio[:half])
+            while client.session.journal.backlog:
+                await asyncio.sleep(0)
+            assert client.session.worker is not None
+            os.kill(client.session.worker.pid or 0, signal.SIGSEGV)
+            client.session.push(audio[half:])
+            assert await client.finished() == expected != []
+
+    run(work)
+
+
+def test_audio_that_kills_twice_ends_only_its_own_session() -> None:
+    poison = 12_345
+
+    async def work() -> None:
+        async with pool(fake(crash_on=poison), workers=1) as made:
+            victim, neighbour = Client(made), Client(made)
+            assert victim.session.worker is neighbour.session.worker
+            neighbour.session.push(TALK[: len(TALK) // 4 * 2])
+            victim.session.push(tone(0.5) + tone(0.5, marker=poison))
+            neighbour.session.push(TALK[len(TALK) // 4 * 2 :])
+            await victim.until(lambda: bool(victim.events) and isinstance(victim.events[-1], Closed))
+            assert victim.problem() is Kind.ENGINE_FAILED
+            assert await neighbour.finished() == alone(fake(), TALK)
+            assert made.crashes == 2
+            assert made.budget.open == 0
+
+    run(work)
+
+
+def test_a_worker_that_hangs_is_replaced() -> None:
+    trouble = 12_345
+
+    async def work() -> None:
+        async with pool(fake(hang_on=trouble), hang_s=0.5) as made:
+            client = Client(made)
+            client.session.push(tone(0.5) + tone(0.5, marker=trouble))
+            await client.until(lambda: bool(client.events) and isinstance(client.events[-1], Closed))
+            assert client.problem() is Kind.ENGINE_FAILED
+            assert made.hangs == 2
+
+    run(work)
+
+
+def test_commands_survive_a_crash_once_each() -> None:
+    options = SessionOptions(endpointing=Endpointing(mode="manual"))
+
+    async def work() -> None:
+        async with pool() as made:
+            client = Client(made, options)
+            client.session.push(tone(1.0))
+            client.session.commit()
+            await client.until(lambda: any(isinstance(event, Committed) for event in client.events))
+            client.session.push(tone(0.7))
+            assert client.session.worker is not None
+            os.kill(client.session.worker.pid or 0, signal.SIGKILL)
+            client.session.commit()
+            client.session.push(tone(0.4))
+            assert await client.finished() == ["one two three", "one two", "one"]
+            assert sum(isinstance(event, Committed) for event in client.events) == 2
+
+    run(work)
+
+
+def test_a_model_that_cannot_be_loaded_is_named_and_the_others_serve(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(embedded()["kiosk-words"], broken)
+    (broken / "am" / "final.mdl").write_bytes((broken / "am" / "final.mdl").read_bytes()[:5000])
+    spec = ModelSpec(name="broken", engine="vosk", language="de", path=str(broken))
+
+    async def work() -> None:
+        async with pool(spec, kiosk(), detector="silero") as made:
+            assert list(made.models) == ["kiosk-words"]
+            assert "appliance models verify broken" in made.broken["broken"]
+            with pytest.raises(Refused, match="appliance models install vosk-model-small-de"):
+                made.open(SessionOptions(languages=("de",)), lambda event: None)
+
+    run(work)
+
+
+def test_a_model_deleted_while_running_goes_on_serving(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(embedded()["kiosk-words"], folder)
+    audio = spoken("one two three")
+
+    async def work() -> None:
+        spec = ModelSpec(name="mortal", engine="vosk", language="en", path=str(folder))
+        async with pool(spec, detector="silero") as made:
+            shutil.rmtree(folder)
+            client = Client(made)
+            client.session.push(audio)
+            assert await client.finished() == alone(kiosk(), audio, "silero")
+
+    run(work)
+
+
+def test_the_template_itself_may_die() -> None:
+    async def work() -> None:
+        async with pool() as made:
+            before = Client(made)
+            before.session.push(TALK[:32_000])
+            process = made._launcher._process
+            assert process is not None
+            process.kill()
+            await process.wait()
+            before.session.push(TALK[32_000:])
+            assert await before.finished() == alone(fake(), TALK)
+            client = Client(made)
+            client.session.push(TALK)
+            assert await client.finished() == alone(fake(), TALK)
+
+    run(work)
+
+
+def test_sessions_are_spread_shared_and_bounded() -> None:
+    async def work() -> None:
+        async with pool(workers=2, streams=5) as made:
+            clients = [Client(made) for _ in range(5)]
+            workers = [client.session.worker for client in clients]
+            assert len(set(workers)) == 2
+            with pytest.raises(Refused) as refused:
+                Client(made)
+            assert refused.value.problem.kind is Kind.TOO_MANY_STREAMS
+            for client in clients:
+                client.session.push(TALK)
+            for client in clients:
+                assert await client.finished() == alone(fake(), TALK)
+            Client(made)
+
+    run(work)
+
+
+def test_an_engine_for_one_session_gets_a_process_for_each() -> None:
+    async def work() -> None:
+        async with pool(fake(sessions_per_worker=1)) as made:
+            clients = [Client(made) for _ in range(3)]
+            assert len({client.session.worker for client in clients}) == 3
+            for client in clients:
+                client.session.push(TALK)
+                assert await client.finished() == alone(fake(), TALK)
+            assert made.recycled == 3
+
+    run(work)
+
+
+def test_idle_workers_are_recycled() -> None:
+    async def work() -> None:
+        async with pool(workers=1, recycle_after=2) as made:
+            pids = set()
+            for _ in range(5):
+                client = Client(made)
+                client.session.push(tone(0.5))
+                await client.until(lambda: bool(client.events))
+                assert client.session.worker is not None
+                pids.add(client.session.worker.pid)
+                await client.finished()
+            assert made.recycled == 2
+            assert len(pids) == 3
+
+    run(work)
+
+
+def test_a_client_that_sends_too_fast_is_made_to_wait_and_loses_nothing() -> None:
+    async def work() -> None:
+        async with pool(inbox_s=1.0, window_s=0.5) as made:
+            client = Client(made)
+            for start in range(0, len(TALK), 3_200):
+                client.session.push(TALK[start : start + 3_200])
+                await client.session.room()
+                assert client.session.backlog_s <= 1.0
+            assert await client.finished() == alone(fake(), TALK)
+
+    run(work)
+
+
+def test_draining_gives_last_words_and_lets_nobody_in() -> None:
+    async def work() -> None:
+        async with pool() as made:
+            client = Client(made)
+            client.session.push(tone(1.0))
+            await made.drain(10.0)
+            assert client.texts == ["one two three"]
+            assert client.problem() is None
+            with pytest.raises(Refused) as refused:
+                Client(made)
+            assert refused.value.problem.kind is Kind.SHUTTING_DOWN
+
+    run(work)
+
+
+def test_phrases_are_checked_by_the_engine() -> None:
+    async def work() -> None:
+        async with pool(kiosk(), detector="silero") as made:
+            client = Client(made, SessionOptions(phrases=("xylophone",)))
+            await client.until(lambda: bool(client.events))
+            assert client.problem() is Kind.BAD_OPTION
+            assert made.budget.open == 0
+
+    run(work)
