@@ -47,7 +47,7 @@ def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) ->
 
 @contextlib.asynccontextmanager
 async def box(*models: ModelSpec, **settings: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """A ready daemon on a free port, without microphones unless asked for; ``settings`` are tables of the configuration."""
+    """A ready daemon on a free port, without microphones unless asked for; ``settings``: the configuration's tables."""
     tables: dict[str, Any] = {"microphones": [], **settings}
     tables["server"] = {"port": 0, **tables.get("server", {})}
     daemon = Daemon(load(None, tables), Selection(models or (fake(),), "the test asks for it"))

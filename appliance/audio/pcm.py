@@ -123,9 +123,9 @@ def riff_header(data: bytes) -> int | None:
     if not b"RIFF".startswith(data[:4]) or (len(data) >= 12 and data[8:12] != b"WAVE"):
         return 0
     at = 12
-    while at + 8 <= len(data):
+    while at + 8 <= min(len(data), HEADER_LIMIT):
         if data[at : at + 4] == b"data":
             return at + 8
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + size + size % 2
-    return 0 if max(at, len(data)) > HEADER_LIMIT else None
+    return 0 if at + 8 > HEADER_LIMIT else None

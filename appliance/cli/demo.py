@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import sys
 import time
-from collections.abc import AsyncIterator
 
 import click
 
+from appliance.cli.child import NotReady, own_daemon
 from appliance.cli.common import fail
 from appliance.cli.speech import NoSpeech, say
+from appliance.text.errors import word_errors
 
 SENTENCES = (
     "i would like a cup of coffee",
@@ -26,7 +26,6 @@ PAUSE_S = 1.2
 CHUNK_S = 0.1
 WRONG = 0.2
 """Share of the words that may be wrong."""
-READY_S = 90.0
 
 
 @click.command()
@@ -41,16 +40,21 @@ def demo(url: str | None, model: str | None) -> None:
         audio = [say(sentence) for sentence in SENTENCES]
     except NoSpeech as error:
         fail(str(error))
-    sys.exit(asyncio.run(_demonstrate(url, model, audio)))
+    try:
+        sys.exit(asyncio.run(_demonstrate(url, model, audio)))
+    except (NotReady, OSError) as error:
+        fail(str(error))
 
 
 async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -> int:
     async with contextlib.AsyncExitStack() as stack:
         if url is None:
-            url = await stack.enter_async_context(_own_daemon(model))
+            daemon = await stack.enter_async_context(own_daemon(*(("--model", model) if model else ())))
+            click.echo(daemon.model)
+            url = daemon.url
         heard, delays = await _converse(url, audio)
     wanted = " ".join(SENTENCES).split()
-    wrong = _distance(wanted, heard.split())
+    wrong = word_errors(wanted, heard.split())
     delays.sort()
     click.echo(
         f"\n{len(wanted)} words spoken, {wrong} wrong; a final comes {delays[len(delays) // 2]:.2f} s "
@@ -61,32 +65,6 @@ async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -
     good = wrong <= WRONG * len(wanted)
     click.echo("it works" if good else "the words are wrong")
     return 0 if good else 1
-
-
-@contextlib.asynccontextmanager
-async def _own_daemon(model: str | None) -> AsyncIterator[str]:
-    command = [sys.executable, "-m", "appliance", "serve", "--port", "0"]
-    if model:
-        command += ["--model", model]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(READY_S):
-            async for line in process.stdout:
-                text = line.decode()
-                if text.startswith("model:"):
-                    click.echo(text, nl=False)
-                found = re.search(r"ready on (http://\S+)", text)
-                if found:
-                    yield found[1]
-                    return
-        fail("the daemon ended before it was ready")
-    except TimeoutError:
-        fail(f"the daemon was not ready within {READY_S:.0f} s")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
 
 
 async def _converse(url: str, audio: list[bytes]) -> tuple[str, list[float]]:
@@ -131,13 +109,3 @@ async def _converse(url: str, audio: list[bytes]) -> tuple[str, list[float]]:
         await socket.send('{"type": "finish"}')
         await listening
     return " ".join(heard), delays
-
-
-def _distance(wanted: list[str], heard: list[str]) -> int:
-    """Words to change, leave out or put in (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, want in enumerate(wanted, 1):
-        before, row[0] = row[0], i
-        for j, have in enumerate(heard, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (want != have))
-    return row[-1]

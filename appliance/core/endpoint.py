@@ -94,6 +94,13 @@ class Endpointer:
                 return self._ended()
         return None
 
+    def resume(self, quiet: int) -> None:
+        """Begin in the middle of speech, after so many samples of silence."""
+        self._state = _State.SPEECH
+        self._voiced = quiet == 0
+        self.quiet = quiet
+        self._last_voice = self._position - quiet
+
     def skip(self, samples: int) -> None:
         """Audio that was too short for a frame has gone by."""
         self._position += samples

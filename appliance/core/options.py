@@ -67,7 +67,7 @@ class Endpointing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """When speech starts and ends. The defaults of pre-roll and hangover are measured: docs/decisions/0005."""
 
     mode: Mode = Mode.VAD
-    threshold: Probability = 0.5
+    threshold: Probability = 0.4
     """Voice probability from which a frame counts as voiced; it stays so until 0.15 below."""
     min_speech_ms: Milliseconds = 96
     """Voiced audio needed before speech is said to have started."""
@@ -75,7 +75,7 @@ class Endpointing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A gap shorter than this inside speech is not silence."""
     silence_to_end_ms: Milliseconds = 500
     """Silence after speech that ends the segment."""
-    pre_roll_ms: Milliseconds = 320
+    pre_roll_ms: Milliseconds = 480
     """Audio before the first voiced frame that the recogniser still gets."""
     hangover_ms: Milliseconds = 320
     """Audio after the last voiced frame that the recogniser still gets; then its words are settled."""

@@ -21,13 +21,12 @@ class Pace:
 
     def audio(self, seconds: float, now: float) -> bool:
         """Audio of this length has arrived. True when that makes something due earlier than ``wait`` last said."""
-        self._ahead = max(0.0, self._ahead - (now - self._counted)) + seconds
+        before = self._ahead_at(now)
+        self._ahead = max(0.0, before) + seconds
         self._counted = self._last_audio = now
         first, self._flushed = self._flushed, False
-        if self._ahead <= SLACK_S:
-            self._fast_since = None
-        elif self._fast_since is None:
-            self._fast_since = now
+        if before <= SLACK_S:
+            self._fast_since = now if self._ahead > SLACK_S else None
         return first and self._limits.flush_s is not None
 
     def alive(self, now: float) -> None:
@@ -47,9 +46,14 @@ class Pace:
             return Kind.TOO_LONG
         if limits.idle_s is not None and now - self._last_audio >= limits.idle_s:
             return Kind.IDLE
-        if limits.fast_s is not None and self._fast_since is not None and now - self._fast_since >= limits.fast_s:
+        fast = self._fast_since is not None and self._ahead_at(now) > SLACK_S
+        if limits.fast_s is not None and fast and now - (self._fast_since or 0.0) >= limits.fast_s:
             return Kind.TOO_FAST
         return None
+
+    def _ahead_at(self, now: float) -> float:
+        """Seconds of audio ahead of real time; negative for a client that has fallen behind since its last message."""
+        return self._ahead - (now - self._counted)
 
     def wait(self, now: float) -> float | None:
         """Seconds until something may become due without any further message; ``None`` for never."""

@@ -34,17 +34,23 @@ from appliance.core.stability import Stability
 
 ACCEPT_FRAMES = 4
 """Frames handed to the recogniser at a time. A fixed number, so that how audio arrives cannot change a result."""
-WARM_UP = RATE // 2
-"""Audio before the pre-roll that a session continuing this one should hear, for its VAD to settle."""
+WARM_UP_FRAMES = 16
+"""Frames before the pre-roll that a session continuing this one should hear, for its VAD to settle (half a second)."""
 SOFT_CUT = 0.9
 """Of the longest segment, after which the next short pause ends it."""
 
 
 class Origin(Struct, frozen=True):
-    """Where a session begins that continues another one: bytes already dealt with, and the next segment's number."""
+    """Where a session begins that continues another one."""
 
     wire: int = 0
+    """Bytes of input, header included, that came before."""
+    position: int = 0
+    """Samples at 16 kHz that came before."""
     segment: int = 0
+    """The number of the next final."""
+    quiet: int | None = None
+    """Someone was speaking, which has been told, and has been quiet for this many samples; ``None``: nobody was."""
 
 
 class _Segment:
@@ -54,6 +60,8 @@ class _Segment:
         self.opened: int | None = None
         """The first sample the recogniser got of it; ``None`` while nobody has spoken."""
         self.voice = self.heard_until = position
+        self.quiet: int | None = None
+        """It began in the middle of speech, where a segment that was too long was cut, after so much silence."""
         self.words: tuple[Word, ...] = ()
         """Those of its finished utterances."""
         self.stability = Stability()
@@ -64,8 +72,8 @@ class _Segment:
 class Session:
     """Events come from ``push``, ``commit``, ``configure`` and ``finish``, as iterators that must be exhausted.
 
-    ``consumed`` is how many bytes went in; ``safe`` how many of them will never matter again: a new session given
-    the rest says what this one would have said.
+    ``consumed`` is how many bytes went in. ``origin`` says how many of them will never matter again: a new session
+    with that origin, given the rest, says what this one would have said.
     """
 
     def __init__(
@@ -77,17 +85,18 @@ class Session:
         readable: Readable | None = None,
         origin: Origin | None = None,
     ) -> None:
-        origin = origin or Origin()
+        start = origin or Origin()
+        self.consumed = start.wire
+        self._start = start
         self._readable = readable
-        self.consumed = origin.wire
         self._options = options
         self._language = recognizer.capabilities.language
         self._wire = options.audio
-        self._decoder = PcmDecoder(options.audio, riff=origin.wire == 0)
+        self._decoder = PcmDecoder(options.audio, riff=start.wire == 0)
         self._resampler = Resampler(options.audio.rate)
         self._framer = Framer(vad.frame)
         self._vad = vad
-        self._position = round(origin.wire / options.audio.frame_bytes * RATE / options.audio.rate)
+        self._position = start.position
         self._endpointer = Endpointer(options.endpointing, vad.frame, self._position)
         self._stream = recognizer.stream(options.phrases)
         self._utterance: int | None = None
@@ -95,8 +104,11 @@ class Session:
         self._since_partial = 0
         self._tail: list[Samples] = []
         self._fed = self._position
-        self._segments = origin.segment
+        self._segments = start.segment
         self._segment = _Segment(self._position)
+        if start.quiet is not None:
+            self._endpointer.resume(start.quiet)
+            self._continue()
 
     def push(self, data: bytes) -> Iterator[AnyEvent]:
         """Audio in the client's format, any number of bytes."""
@@ -135,18 +147,14 @@ class Session:
         self._stream.close()
 
     @property
-    def segment(self) -> int:
-        """The number of the next final."""
-        return self._segments
-
-    @property
-    def safe(self) -> int:
-        """Bytes of input that no later event depends on, at a whole sample."""
-        keep = self._segment.opened
+    def origin(self) -> Origin:
+        """Where a session may begin that goes on for this one. No later event depends on the bytes before it."""
+        keep, quiet = self._segment.opened, self._segment.quiet
         if keep is None:
-            keep = max(self._fed, self._tail_start() - WARM_UP)
-        samples = keep * self._wire.rate // RATE
-        return max(0, min(samples * self._wire.frame_bytes + self._decoder.header, self.consumed))
+            keep, quiet = max(self._fed, self._tail_start() - WARM_UP_FRAMES * self._vad.frame), None
+        samples = (keep - self._start.position) * self._wire.rate // RATE
+        wire = self._start.wire + self._decoder.header + samples * self._wire.frame_bytes
+        return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet)
 
     # hearing
 
@@ -156,7 +164,7 @@ class Session:
             mark = self._endpointer.step(probability)
             self._position += len(frame)
             if self._utterance is None:
-                self._hold(frame)
+                self._hold(frame, mark)
             else:
                 self._pending.append(frame)
                 yield from self._advance(len(frame))
@@ -200,19 +208,26 @@ class Session:
         if self._segment.opened is None:
             return
         length, longest = self._position - self._segment.opened, self._options.endpointing.longest_ms * RATE // 1000
-        quiet = self._endpointer.quiet * 1000 // RATE >= self._options.endpointing.min_silence_ms
+        quiet = self._endpointer.quiet * 1000 // RATE >= max(1, self._options.endpointing.min_silence_ms)
         if length >= longest or (quiet and length >= longest * SOFT_CUT):
             speaking = self._utterance is not None
             self._segment.heard_until = self._position
             yield from self._end_segment(Cause.LONGEST)
             if speaking:
-                self._open(self._position)
+                self._continue()
+
+    def _continue(self) -> None:
+        """Go on in the middle of speech."""
+        self._open(self._position)
+        self._segment.quiet = self._endpointer.quiet
 
     # utterances
 
-    def _hold(self, frame: Samples) -> None:
-        """Keep what a coming utterance may begin with."""
+    def _hold(self, frame: Samples, mark: Mark | None) -> None:
+        """Keep what a coming utterance may begin with; all of it when it comes now."""
         self._tail.append(frame)
+        if mark is not None:
+            return
         run = self._endpointer.run
         keep = self._position - self._pre_roll() if run is None else run - self._pre_roll()
         while self._tail and self._tail_start() + len(self._tail[0]) <= keep:

@@ -160,10 +160,12 @@ class Gnani:
 
     def _transcript(self, final: Final) -> _Transcript:
         latency = self._clock() - self._ended_at if self._ended_at is not None else 0.0
-        text = final.text.translate(NATIVE_DIGITS) if self._request.native else final.text
+        native = self._request.native and final.language == "hi"
+        text = final.text.translate(NATIVE_DIGITS) if native else final.text
         detected = None
         if len(self._request.codes) > 1:
-            detected = next(code for code in self._request.codes if final.language in LANGUAGES[code.lower()])
+            fitting = (code for code in self._request.codes if final.language in LANGUAGES[code.lower()])
+            detected = next(fitting, None)
         return _Transcript(
             timestamp=self._now(),
             text=text,
@@ -207,7 +209,7 @@ def _read(asked: dict[str, str]) -> _Request:
         languages=languages,
         rate=int(rate),
         numerals=style == "transcribe",
-        native=native and style == "transcribe" and languages[0] == "hi",
+        native=native and style == "transcribe",
     )
 
 

@@ -51,7 +51,8 @@ class PocketsphinxRecognizer:
         )
 
     def stream(self, phrases: tuple[str, ...] = ()) -> PocketsphinxStream:
-        """The decoder with nothing left of whoever used it before: its channel estimate starts afresh."""
+        """The decoder with nothing left of whoever used it before: its front end and channel estimate start afresh."""
+        self._decoder.reinit_feat()
         self._decoder.set_cmn(self._mean)
         stream = PocketsphinxStream(self._decoder)
         stream.grammar(phrases)

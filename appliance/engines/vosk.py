@@ -23,13 +23,13 @@ UNKNOWN = "[unk]"
 class VoskRecognizer:
     """A Vosk model folder, loaded. Raises ``OSError`` with the reason when it cannot be."""
 
-    def __init__(self, name: str, language: str, path: Path) -> None:
+    def __init__(self, name: str, language: str, path: Path | None) -> None:
         import vosk
 
         vosk.SetLogLevel(-2)
         self._vosk = vosk
-        if not path.is_dir():
-            raise OSError(f"the model folder {path} is missing")
+        if path is None or not path.is_dir():
+            raise OSError(f"the model folder {path or ''} is missing")
         try:
             self._model = vosk.Model(str(path))
         except Exception as error:  # the library raises nothing narrower

@@ -21,8 +21,8 @@ class Journal:
     """
 
     def __init__(self, sid: int, window: int) -> None:
-        self.received = self.consumed = self.safe = 0
-        self.segment = 0
+        self.received = self.consumed = 0
+        self.origin = Origin()
         self._sid = sid
         self._window = window
         self._seq = 0
@@ -35,6 +35,11 @@ class Journal:
     def seq(self) -> int:
         """The number for the next entry."""
         return self._seq + 1
+
+    @property
+    def safe(self) -> int:
+        """Bytes that cannot matter any more."""
+        return self.origin.wire
 
     @property
     def backlog(self) -> int:
@@ -68,8 +73,7 @@ class Journal:
         """The worker has come this far; what is safe is forgotten."""
         self._done = max(self._done, report.done)
         self.consumed = max(self.consumed, report.consumed)
-        self.safe = max(self.safe, report.safe)
-        self.segment = report.segment
+        self.origin = max(self.origin, report.origin, key=lambda origin: (origin.wire, origin.segment))
         while self._sent and self._forgettable(*self._sent[0]):
             self._sent.popleft()
 
@@ -86,7 +90,7 @@ class Journal:
         self._sent.clear()
         self._waiting = again
         self.consumed = self._sent_bytes = self.safe
-        return Origin(self.safe, self.segment)
+        return self.origin
 
     def _forgettable(self, start: int, entry: Entry) -> bool:
         if isinstance(entry, Audio):

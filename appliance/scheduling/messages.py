@@ -60,13 +60,12 @@ Entry = Audio | Commit | Configure | Finish
 
 
 class Report(Struct, frozen=True, tag="report"):
-    """What came of a session's entries up to ``done``; the other figures are those of ``core.session.Session``."""
+    """What came of a session's entries up to ``done``; ``consumed`` and ``origin`` are those of its ``Session``."""
 
     sid: int
     done: int
     consumed: int
-    safe: int
-    segment: int
+    origin: Origin
     events: tuple[AnyEvent, ...]
 
 

@@ -138,7 +138,7 @@ class Worker:
 
     def _report(self, sid: int, slot: _Slot, events: list[AnyEvent]) -> None:
         session = slot.session
-        self._send(Report(sid, slot.done, session.consumed, session.safe, session.segment, tuple(events)))
+        self._send(Report(sid, slot.done, session.consumed, session.origin, tuple(events)))
 
     def _send(self, message: ToDaemon) -> None:
         with contextlib.suppress(BrokenPipeError):  # the next read says that the daemon is gone

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-PERIOD_S = 0.05
-KEEP = 2_400
+PERIOD_S = 0.2
+KEEP = 600
 """Samples kept: the last two minutes."""
 
 

@@ -6,7 +6,7 @@ from text_to_num import Token, find_numbers
 
 from appliance.core.events import Word
 
-LANGUAGES = ("ca", "de", "en", "es", "fr", "it", "nl", "pt")
+LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
 """What text2num speaks. Words of other languages stay as they are."""
 
 
@@ -22,7 +22,7 @@ def digits(words: tuple[Word, ...], language: str) -> tuple[Word, ...]:
     """Words with runs that spell a number joined into one word of digits, as confident as their mean."""
     if language not in LANGUAGES:
         return words
-    found = find_numbers([_Token(word.text) for word in words], language, threshold=0)
+    found = find_numbers([_Token(word.text) for word in words], language)
     result: list[Word] = []
     at = 0
     for number in found:

@@ -216,7 +216,9 @@ def test_a_continued_stream_has_no_header():
     assert decoder.header == 0
 
 
-@pytest.mark.parametrize("size", [HEADER_LIMIT - 60, HEADER_LIMIT - 44, HEADER_LIMIT - 40, HEADER_LIMIT, HEADER_LIMIT * 2])
+@pytest.mark.parametrize(
+    "size", [HEADER_LIMIT - 60, HEADER_LIMIT - 44, HEADER_LIMIT - 40, HEADER_LIMIT, HEADER_LIMIT * 2]
+)
 def test_the_limit_of_a_header_does_not_depend_on_the_cuts(size):
     data = riff(FMT, chunk(b"LIST", bytes(size))) + DATA + bytes(1000)
     whole, cut = PcmDecoder(AudioFormat(Encoding.MULAW)), PcmDecoder(AudioFormat(Encoding.MULAW))

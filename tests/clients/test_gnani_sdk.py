@@ -124,7 +124,10 @@ def test_numbers_in_digits() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"language_code": "hi-IN"}, "appliance models install vosk-model-small-hi-0.22"), ({"language_code": "ml-IN"}, "ml")],
+    [
+        ({"language_code": "hi-IN"}, "appliance models install vosk-model-small-hi-0.22"),
+        ({"language_code": "ml-IN"}, "ml"),
+    ],
 )
 def test_what_the_user_of_the_sdk_reads(options: dict[str, Any], words: str) -> None:
     async def work() -> None:

@@ -94,11 +94,11 @@ def new(wanted: SessionOptions, recognizer=None, *, origin: Origin | None = None
 
 def origin(session: Session) -> Origin:
     """Where a session that continues this one begins."""
-    return Origin(session.safe, session.segment)
+    return session.origin
 
 
 def play(session: Session, wire: bytes, steps: Iterable[Step] = (), cuts: Sequence[int] = (), start: int = 0):
-    """The events of this audio from byte ``start`` on, with the steps where they belong and cut where asked; not ended."""
+    """The events of the audio from byte ``start`` on, with the steps in their places; the session is not ended."""
     events: list[AnyEvent] = []
     waiting = sorted(((min(at, len(wire)), i, step) for i, (at, step) in enumerate(steps)), key=lambda row: row[:2])
     edges = {start, len(wire), *(at for at, _, _ in waiting), *cuts}

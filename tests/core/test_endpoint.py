@@ -10,7 +10,7 @@ from appliance.core.options import Endpointing
 FRAME = 512
 CERTAINTY = {"#": 1.0, ".": 0.0, "~": 0.4}
 """Voice, silence, and something between threshold and threshold minus hysteresis."""
-LIMITS = {"min_speech_ms": 96, "min_silence_ms": 64, "hangover_ms": 128, "silence_to_end_ms": 256}
+LIMITS = {"threshold": 0.5, "min_speech_ms": 96, "min_silence_ms": 64, "hangover_ms": 128, "silence_to_end_ms": 256}
 """3, 2, 4 and 8 frames."""
 SIGNS = {Turn.START: "start", Turn.PAUSE: "pause", Turn.RESUME: "resume", Turn.END: "end"}
 
@@ -129,26 +129,15 @@ def test_what_is_shown_of_the_state(scene, run, quiet, speaking):
     assert (machine.run, machine.quiet, machine.speaking) == (run and run * FRAME, quiet * FRAME, speaking)
 
 
-@pytest.mark.parametrize(
-    ("scene", "started", "speaking"),
-    [
-        ("", None, False),
-        ("..", None, False),
-        ("..#", 2, True),
-        ("..#.", 2, True),
-        ("..#..", None, False),
-        ("..###", None, True),
-        ("###....", None, True),
-        ("###.....#", 8, True),
-    ],
-)
-def test_force_start(scene, started, speaking):
-    machine = endpointer()
-    marks(machine, scene)
-    assert machine.force_start() == (started and started * FRAME)
-    assert machine.speaking is speaking
-    assert machine.run is None
-    assert machine.force_start() is None
+@pytest.mark.parametrize(("before", "after"), [("", "###"), (".", "###"), ("##", "#"), ("###", "....")])
+def test_what_was_too_short_for_a_frame_moves_the_places(before, after):
+    machine, moved = endpointer(), endpointer()
+    marks(machine, before)
+    marks(moved, before)
+    moved.skip(FRAME)
+    places = [(told, turn, at) for told, turn, at in marks(machine, after)]
+    late = [(told, turn, at + (turn == "pause" or not before.strip("."))) for told, turn, at in places]
+    assert marks(moved, after) == late
 
 
 @pytest.mark.parametrize(
@@ -162,13 +151,6 @@ def test_force_end(scene, heard_until):
     at = len(scene)
     assert marks(machine, "........") == []
     assert marks(machine, "###") == [(2, "start", at + 8)]
-
-
-def test_voice_forced_to_start_ends_where_the_audio_does():
-    machine = endpointer()
-    marks(machine, "..#.")
-    machine.force_start()
-    assert machine.force_end() == 4 * FRAME
 
 
 @pytest.mark.parametrize(
@@ -200,7 +182,7 @@ OPTIONS = st.builds(
     hangover_ms=st.integers(0, 600),
 )
 STEPS = st.one_of(
-    st.floats(0, 1), st.sampled_from([0.0, 1.0]), st.sampled_from(["force_start", "force_end"]), OPTIONS
+    st.floats(0, 1), st.sampled_from([0.0, 1.0]), st.just("force_end"), st.integers(0, FRAME - 1), OPTIONS
 )
 NEXT = {
     None: {Turn.START},
@@ -218,13 +200,11 @@ def test_turns_follow_each_other_legally(options, steps):
         if isinstance(step, Endpointing):
             machine.configure(step)
             continue
-        if step == "force_start":
-            before, at = machine.speaking, machine.force_start()
-            if at is None:
-                assert machine.speaking is before
-                continue
-            turn = Turn.RESUME if last in (Turn.START, Turn.PAUSE, Turn.RESUME) else Turn.START
-        elif step == "force_end":
+        if isinstance(step, int):
+            machine.skip(step)
+            position += step
+            continue
+        if step == "force_end":
             if not machine.speaking:
                 continue
             turn, at = Turn.END, machine.force_end()

@@ -23,7 +23,7 @@ def resumed(wanted, data, cut, steps=()):
     assert expected[: len(before)] == before
     second = new(wanted, origin=origin(first))
     later = [step for step in steps if step[0] > cut]
-    got = of(Final, [*play(second, data, later, start=first.safe), *second.finish()])
+    got = of(Final, [*play(second, data, later, start=first.origin.wire), *second.finish()])
     return expected[len(before) :], got
 
 
@@ -125,8 +125,8 @@ def test_safe_is_a_whole_sample_that_never_goes_back(channels, rate, stretches, 
         list(session.push(data[at : at + size]))
         at = min(len(data), at + size)
         assert session.consumed == at
-        assert safe <= session.safe <= session.consumed
-        safe = session.safe
+        assert safe <= session.origin.wire <= session.consumed
+        safe = session.origin.wire
         assert safe == 0 or (safe - 44) % audio.frame_bytes == 0
 
 
@@ -138,11 +138,11 @@ def test_safe_stays_at_whole_samples_when_a_header_was_no_multiple_of_them(heade
     """A second worker may die too. A header with an 18-byte fmt chunk, as for floats, is 2 bytes off."""
     audio = AudioFormat(encoding, RATE, channels)
     origin = header + 1000 * audio.frame_bytes
-    session = new(options(audio), origin=Origin(origin, 0))
+    session = new(options(audio), origin=Origin(origin, 1000))
     for _ in range(5):
         list(session.push(bytes(RATE * audio.frame_bytes)))
-        assert session.safe >= origin
-        assert (session.safe - header) % audio.frame_bytes == 0
+        assert session.origin.wire >= origin
+        assert (session.origin.wire - header) % audio.frame_bytes == 0
 
 
 def test_a_long_header_does_not_shift_the_times_of_what_follows():
@@ -157,13 +157,13 @@ def test_a_long_header_does_not_shift_the_times_of_what_follows():
 def test_little_is_kept_while_nobody_speaks():
     session = new(options())
     list(session.push(noise((False, 60 * RATE)).tobytes()))
-    assert session.consumed - session.safe <= 2 * RATE
+    assert session.consumed - session.origin.wire <= 2 * RATE
 
 
 def test_what_was_said_is_kept_until_its_final():
     session = new(options())
     list(session.push(speech(2048, 3000).tobytes()))
-    assert session.safe == (2048 - 320) * 32
+    assert session.origin.wire == (2048 - 320) * 32
     list(session.push(speech(700).tobytes()))
-    assert session.segment == 1
-    assert session.safe >= (2048 + 3000) * 32
+    assert session.origin.segment == 1
+    assert session.origin.wire >= (2048 + 3000) * 32

@@ -32,8 +32,17 @@ def fill(budget, kind):
 
 @pytest.mark.parametrize(
     ("cores", "streams", "per_core", "room"),
-    [(1, 0, 3, 3), (4, 0, 3, 12), (4, 0, 8, 32), (1, 0, 10, 10), (7, 0, 7, 49), (2, 5, 3, 5), (4, 1, 8, 1), (4, 100, 1, 100)],
-)  # fmt: skip
+    [
+        (1, 0, 3, 3),
+        (4, 0, 3, 12),
+        (4, 0, 8, 32),
+        (1, 0, 10, 10),
+        (7, 0, 7, 49),
+        (2, 5, 3, 5),
+        (4, 1, 8, 1),
+        (4, 100, 1, 100),
+    ],
+)
 def test_how_many_fit(cores, streams, per_core, room):
     budget = Budget(cores, streams)
     assert budget.free(model(per_core)) == room

@@ -35,7 +35,7 @@ def told(entries):
 
 
 def report(done, consumed, safe, segment=0):
-    return Report(SID, done, consumed, safe, segment, ())
+    return Report(SID, done, consumed, Origin(safe, segment=segment), ())
 
 
 def test_entries_go_out_once_in_order_and_numbered():
@@ -96,15 +96,15 @@ def test_backlog_is_what_no_worker_has_dealt_with():
 @pytest.mark.parametrize(
     ("reports", "origin", "again"),
     [
-        ([], Origin(0, 0), [b"abcd", Commit, b"efgh", Configure, b"ij"]),
-        ([(1, 4, 0)], Origin(0, 0), [b"abcd", Commit, b"efgh", Configure, b"ij"]),
-        ([(2, 4, 0)], Origin(0, 0), [b"abcd", b"efgh", Configure, b"ij"]),
-        ([(2, 4, 4, 1)], Origin(4, 1), [b"efgh", Configure, b"ij"]),
-        ([(2, 6, 5, 1)], Origin(5, 1), [b"fgh", Configure, b"ij"]),
-        ([(1, 4, 4)], Origin(4, 0), [Commit, b"efgh", Configure, b"ij"]),
-        ([(1, 4, 1), (3, 8, 3, 2)], Origin(3, 2), [b"d", b"efgh", Configure, b"ij"]),
-        ([(5, 10, 9, 3)], Origin(9, 3), [b"j"]),
-        ([(5, 10, 10, 3)], Origin(10, 3), []),
+        ([], Origin(0, segment=0), [b"abcd", Commit, b"efgh", Configure, b"ij"]),
+        ([(1, 4, 0)], Origin(0, segment=0), [b"abcd", Commit, b"efgh", Configure, b"ij"]),
+        ([(2, 4, 0)], Origin(0, segment=0), [b"abcd", b"efgh", Configure, b"ij"]),
+        ([(2, 4, 4, 1)], Origin(4, segment=1), [b"efgh", Configure, b"ij"]),
+        ([(2, 6, 5, 1)], Origin(5, segment=1), [b"fgh", Configure, b"ij"]),
+        ([(1, 4, 4)], Origin(4, segment=0), [Commit, b"efgh", Configure, b"ij"]),
+        ([(1, 4, 1), (3, 8, 3, 2)], Origin(3, segment=2), [b"d", b"efgh", Configure, b"ij"]),
+        ([(5, 10, 9, 3)], Origin(9, segment=3), [b"j"]),
+        ([(5, 10, 10, 3)], Origin(10, segment=3), []),
     ],
 )
 def test_a_new_worker_is_given_what_might_matter_again(reports, origin, again):
@@ -133,7 +133,7 @@ def test_a_successor_that_has_come_less_far_takes_nothing_back():
     list(made.due())
     made.report(report(0, 5, 0, 1))
     assert (made.consumed, made.safe) == (5, 4)
-    assert made.rewind() == Origin(4, 1)
+    assert made.rewind() == Origin(4, segment=1)
     assert told(made.due()) == [b"bbbb"]
 
 
@@ -199,7 +199,7 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def worker_dies(self):
         origin = self.journal.rewind()
-        assert origin == Origin(self.safe, self.segment)
+        assert origin == Origin(self.safe, segment=self.segment)
         self.reported = self.safe
         self.begin_worker(origin)
         assert not self.journal.outstanding

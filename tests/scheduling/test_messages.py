@@ -43,13 +43,12 @@ TO_WORKER = [
     Close(1),
 ]
 TO_DAEMON = [
-    Report(1, 0, 0, 0, 0, ()),
+    Report(1, 0, 0, Origin(), ()),
     Report(
         1,
         2,
         3,
-        4,
-        5,
+        Origin(4, 5, 6, 7),
         (
             SpeechStarted(16),
             Partial(0, "one", WORDS, 1, 16, 32),

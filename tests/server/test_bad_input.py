@@ -25,7 +25,9 @@ FAST: dict[str, Any] = {"recognizer": {"detector": "energy"}}
 
 
 @asynccontextmanager
-async def client(daemon: Daemon, path: str = "/stt/v3/stream", **headers: str | None) -> AsyncIterator[ClientConnection]:
+async def client(
+    daemon: Daemon, path: str = "/stt/v3/stream", **headers: str | None
+) -> AsyncIterator[ClientConnection]:
     """A plain WebSocket client; a header given as None is left out."""
     sent = {name: value for name, value in {**HEADERS, **headers}.items() if value is not None}
     async with connect(url(daemon, "ws") + path, additional_headers=sent, compression=None) as connection:
@@ -127,12 +129,12 @@ def test_a_message_beyond_the_limit_ends_the_connection_and_nothing_else() -> No
     """1009; the close message may be lost, because the rest of the oversized one is never read."""
 
     async def work() -> None:
-        settings = {**FAST, "server": {"max_message_bytes": 65_536}}
+        settings = {**FAST, "server": {"max_message_bytes": 131_072}}
         async with box(fake(), **settings) as daemon:
             with pytest.raises((ConnectionClosed, ConnectionResetError)):
                 async with client(daemon) as connection:
                     await until(connection, "connected")
-                    await connection.send(bytes(66_000))
+                    await connection.send(bytes(140_000))
                     await connection.recv()
             while daemon.pool.sessions:
                 await asyncio.sleep(0.01)

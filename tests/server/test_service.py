@@ -141,7 +141,12 @@ def test_the_native_protocol() -> None:
 
 @pytest.mark.parametrize(
     ("query", "words"),
-    [("rate=123", "rate is one of"), ("encoding=mp3", "encoding"), ("colour=red", "colour"), ("longest_ms=x", "longest_ms")],
+    [
+        ("rate=123", "rate is one of"),
+        ("encoding=mp3", "encoding"),
+        ("colour=red", "colour"),
+        ("longest_ms=x", "longest_ms"),
+    ],
 )
 def test_the_native_protocol_names_what_is_wrong(query: str, words: str) -> None:
     async def work() -> None:

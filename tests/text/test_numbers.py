@@ -16,12 +16,12 @@ def words(text, confidence=1.0):
         ("en", "", ""),
         ("en", "nothing here", "nothing here"),
         ("en", "twenty five", "25"),
-        ("en", "one", "1"),
+        ("en", "no one waits a second", "no one waits a second"),
         ("en", "seven seven seven", "7 7 7"),
         ("en", "take one hundred and five cars", "take 105 cars"),
         ("en", "two thousand twenty six", "2026"),
         ("en", "zero point five", "0.5"),
-        ("en", "the second of june", "the 2nd of june"),
+        ("en", "the fifth of june", "the 5th of june"),
         ("en", "nine thirty sixty five", "9 30 65"),
         ("de", "fünfundzwanzig autos", "25 autos"),
         ("fr", "vingt et un", "21"),
@@ -47,7 +47,9 @@ def test_a_number_has_the_times_and_the_confidence_of_its_words():
     assert digits(said, "en") == (said[0], Word("25", 10, 40, 0.75), said[3])
 
 
-SAID = st.lists(st.sampled_from("a one two twenty hundred and point first zero o cars".split()), max_size=10)
+SAID = st.lists(
+    st.sampled_from(["a", "one", "two", "twenty", "hundred", "and", "point", "first", "zero", "o", "cars"]), max_size=10
+)
 
 
 @given(SAID)

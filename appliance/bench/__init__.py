@@ -1,0 +1,1 @@
+"""Measurements of the appliance on this machine. Only ``appliance bench`` uses them."""

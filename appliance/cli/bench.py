@@ -1,0 +1,62 @@
+"""``appliance bench``: what this machine can do, and what the service costs beside its engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from appliance.cli.common import fail
+
+
+@click.command()
+@click.argument("measures", nargs=-1)
+@click.option("--speech", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder with a manifest.jsonl; without one ../shared/speech, else speech made on the spot.")  # fmt: skip
+@click.option("--seconds", default=30.0, show_default=True, help="Audio in each measurement.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def bench(measures: tuple[str, ...], speech: Path | None, seconds: float, as_json: bool) -> None:
+    """Measure this machine: all of it, or only some of the MEASURES.
+
+    Ends with 1 when an aim is missed.
+    """
+    from appliance.bench.measures import MEASURES, Plan, Row
+    from appliance.cli.child import NotReady
+    from appliance.cli.speech import NoSpeech
+
+    unknown = set(measures) - set(MEASURES)
+    if unknown:
+        fail(f"there is no measure {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}", 2)
+    if speech is None:
+        beside = Path(os.environ.get("APPLIANCE_MATERIAL", "../shared")) / "speech"
+        speech = beside if beside.is_dir() else None
+    if not as_json:
+        click.echo(
+            f"{os.cpu_count()} cores; speech: {'recordings' if speech else 'made on the spot'}; {seconds:.0f} s each"
+        )
+    missed = False
+
+    def tell(row: Row) -> None:
+        nonlocal missed
+        missed = missed or row.good is False
+        if as_json:
+            click.echo(msgspec.json.encode(row).decode())
+        else:
+            verdict = {True: "met", False: "MISSED", None: ""}[row.good]
+            click.echo(f"  {row.what:<88} {row.value:9.3f} {row.unit:<17} {row.aim:<9} {verdict}")
+
+    async def work() -> None:
+        for name in measures or MEASURES:
+            if not as_json:
+                click.echo(name)
+            await MEASURES[name](Plan(speech, seconds), tell)
+
+    try:
+        asyncio.run(work())
+    except (NotReady, NoSpeech) as error:
+        fail(str(error))
+    sys.exit(1 if missed else 0)

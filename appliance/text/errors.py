@@ -1,0 +1,15 @@
+"""How far a text is from what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def word_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
+    """Words to change, leave out or put in (Levenshtein)."""
+    row = list(range(len(heard) + 1))
+    for i, want in enumerate(wanted, 1):
+        before, row[0] = row[0], i
+        for j, have in enumerate(heard, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (want != have))
+    return row[-1]
