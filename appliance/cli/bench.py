@@ -15,8 +15,11 @@ from appliance.cli.common import fail
 
 @click.command()
 @click.argument("measures", nargs=-1)
-@click.option("--speech", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder with a manifest.jsonl; without one ../shared/speech, else speech made on the spot.")  # fmt: skip
+@click.option(
+    "--speech",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with a manifest.jsonl; without one ../shared/speech, else speech made on the spot.",
+)
 @click.option("--seconds", default=30.0, show_default=True, help="Audio in each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def bench(measures: tuple[str, ...], speech: Path | None, seconds: float, as_json: bool) -> None:

@@ -49,7 +49,7 @@ def at_rate(audio: bytes, rate: int) -> bytes:
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
 def test_stream_audio_at_every_rate(rate: int) -> None:
-    """The SDK's own helper, which paces the audio, closes 1.0 s after its last frame and so must have its text by then."""
+    """The SDK's own helper paces the audio and closes 1.0 s after its last frame: the text must be there by then."""
     audio = at_rate(spoken(SENTENCE, after_s=0.0), rate)
 
     async def work() -> None:

@@ -52,6 +52,10 @@ class Client:
             self._changed.clear()
             await self._changed.wait()
 
+    async def started(self) -> None:
+        """Something has been told."""
+        await self.until(lambda: bool(self.events))
+
     async def finished(self) -> list[str]:
         """Finish, wait for the end, and give the texts of the finals."""
         self.session.finish()
@@ -278,7 +282,7 @@ def test_idle_workers_are_recycled() -> None:
             for _ in range(5):
                 client = Client(made)
                 client.session.push(tone(0.5))
-                await client.until(lambda: bool(client.events))
+                await client.started()
                 assert client.session.worker is not None
                 pids.add(client.session.worker.pid)
                 await client.finished()

@@ -1,0 +1,83 @@
+"""``appliance serve`` and ``appliance demo`` as processes: signals, bad configurations, the main job."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+APPLIANCE = [sys.executable, "-m", "appliance"]
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    config = tmp_path / "box.toml"
+    config.write_text('microphones = []\n[recognizer]\nmodel = "kiosk-words"\n')
+    command = [*APPLIANCE, "serve", "--port", "0", "--config", str(config)]
+    daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == "model: kiosk-words (vosk, en), because it was asked for\n"
+    found = re.search(r"ready on (\S+)", daemon.stdout.readline())
+    assert found
+    assert urllib.request.urlopen(f"{found[1]}/readyz", timeout=5).status == 200
+    children = {int(pid) for pid in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()}
+    daemon.send_signal(signal.SIGTERM)
+    _, errors = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0, errors
+    assert children
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("[server]\nmax_message_bytes = 'x'\n", [], "server.max_message_bytes"),
+        ("[server]\ncolour = 1\n", [], "colour"),
+        ("", ["--host", "0.0.0.0"], "server.auth"),
+        ("", ["--model", "nothing"], "the model nothing is not installed"),
+        ("", ["--language", "xx"], "language xx"),
+        ("", ["--engine", "kaldi"], "recognizer.engine"),
+    ],
+)
+def test_a_bad_configuration_is_one_readable_line(tmp_path: Path, text: str, options: list[str], words: str) -> None:
+    config = tmp_path / "box.toml"
+    config.write_text(text)
+    command = [*APPLIANCE, "serve", "--port", "0", "--config", str(config), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_in_use_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [*APPLIANCE, "serve", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "cannot listen on 127.0.0.1" in done.stderr
+
+
+def test_the_demonstration_works(tmp_path: Path) -> None:
+    """The main job: speech made on the spot, the real socket, real time, the right words."""
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*APPLIANCE, "demo"], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it works" in done.stdout
+    assert "partial" in done.stdout
+
+
+def test_the_demonstration_can_fail() -> None:
+    """With a model that does not know these words it says so."""
+    done = subprocess.run(
+        [*APPLIANCE, "demo", "--model", "kiosk-words"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "the words are wrong" in done.stdout
