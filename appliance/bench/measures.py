@@ -75,7 +75,7 @@ async def overhead(plan: Plan, tell: Tell) -> None:
     cases = (
         ("continuous speech, pocketsphinx: daemon / engine", SPHINX, continuous(free, plan.seconds), 1, 1.08),
         ("half silence, pocketsphinx: daemon / engine", SPHINX, conversation(free, plan.seconds), 1, 0.65),
-        ("kiosk words at 100 ms chunks: daemon - engine", KIOSK, continuous(closed, plan.seconds), 4, 0.010),
+        ("kiosk words at 100 ms chunks: daemon - engine", KIOSK, continuous(closed, plan.seconds), 8, 0.010),
     )
     for what, model, audio, count, aim in cases:
         clips, seconds = [audio] * count, count * len(audio) / BYTES_PER_SECOND

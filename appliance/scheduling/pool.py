@@ -41,8 +41,15 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 """How often workers are looked after."""
+GATHER_S = 0.05
+"""Messages to one worker closer together than this go in one write: waking a process costs more than carrying audio.
+The first after a pause goes at once, so a single stream of 100 ms chunks waits for nothing; so does a lot of audio."""
+GATHER_BYTES = 1 << 14
 REPLAY_TOLERANCE = 3_200
 """Samples (0.2 s) by which a voice detector that starts anew may place the same event later."""
+
+PIECES = 8
+"""A window of audio goes to the worker in so many pieces at least, so that it never waits for the next one."""
 
 Sink = Callable[[AnyEvent], None]
 
@@ -74,7 +81,9 @@ class WorkerLink(asyncio.Protocol):
         self.retired = False
         self._pool = pool
         self._channel = Channel[ToDaemon](ToDaemon)  # type: ignore[arg-type]
-        self._early: list[bytes] = []
+        self._gathered = bytearray()
+        self._due: asyncio.Handle | None = None
+        self._sent_at = -GATHER_S
         self._link = link
         self._forked = forked
         self._transport: asyncio.Transport | None = None
@@ -86,14 +95,29 @@ class WorkerLink(asyncio.Protocol):
 
     def send(self, message: ToWorker) -> None:
         """Never blocks; what may be under way is bounded by the sessions' windows."""
+        self._gathered += packed(message)
         if self._transport is None:
-            self._early.append(packed(message))
-        else:
-            self._transport.write(packed(message))
+            return
+        if len(self._gathered) >= GATHER_BYTES:
+            self._flush()
+        elif self._due is None:
+            wait = self._sent_at + GATHER_S - self._pool.now()
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(wait, self._flush) if wait > 0 else loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._transport is not None and self._gathered:
+            self._sent_at = self._pool.now()
+            self._transport.write(bytes(self._gathered))
+            self._gathered.clear()
 
     def retire(self) -> None:
         """No more sessions; the worker ends when it sees its socket closed."""
         self.retired = True
+        self._flush()
         if self._transport is not None:
             self._transport.close()
         else:
@@ -112,8 +136,7 @@ class WorkerLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.writelines(self._early)
-        self._early.clear()
+        self._flush()
         if self.retired:
             self._transport.close()
 
@@ -138,9 +161,10 @@ class LiveSession:
         self.alive = True
         self.worker: WorkerLink | None = None
         rate = options.audio.bytes_per_second
-        self._window = max(1, int(rate * pool.settings.window_s))
+        window = max(PIECES, int(rate * pool.settings.window_s))
+        self._piece = window // PIECES
         self._inbox = max(1, int(rate * pool.settings.inbox_s))
-        self.journal = Journal(sid, self._window)
+        self.journal = Journal(sid, window)
         self._pool = pool
         self._sink = sink
         self._room = asyncio.Event()
@@ -156,8 +180,8 @@ class LiveSession:
 
     def push(self, data: bytes) -> None:
         """Audio, any number of bytes; kept until it cannot matter any more."""
-        for start in range(0, len(data), self._window):
-            piece = data if len(data) <= self._window else data[start : start + self._window]
+        for start in range(0, len(data), self._piece):
+            piece = data if len(data) <= self._piece else data[start : start + self._piece]
             self._append(Audio(self.sid, self.journal.seq, piece))
         if self.journal.backlog > self._inbox:
             self._room.clear()

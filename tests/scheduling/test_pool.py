@@ -52,6 +52,12 @@ class Client:
             self._changed.clear()
             await self._changed.wait()
 
+    async def worker(self) -> int:
+        """The process of its worker."""
+        while self.session.worker is None or self.session.worker.pid is None:
+            await asyncio.sleep(0.001)
+        return self.session.worker.pid
+
     async def started(self) -> None:
         """Something has been told."""
         await self.until(lambda: bool(self.events))
@@ -108,10 +114,7 @@ def test_a_segmentation_fault_costs_a_delay_and_nothing_else() -> None:
                 client.session.push(TALK[:moment])
                 while client.session.journal.backlog:
                     await asyncio.sleep(0)
-                worker = client.session.worker
-                assert worker is not None
-                assert worker.pid is not None
-                os.kill(worker.pid, signal.SIGSEGV)
+                os.kill(await client.worker(), signal.SIGSEGV)
                 client.session.push(TALK[moment:])
                 assert await client.finished() == expected, f"killed after {moment} bytes"
                 marks = [type(event) for event in client.events if isinstance(event, SpeechStarted | SpeechEnded)]
@@ -133,8 +136,7 @@ def test_a_crash_with_real_engines_gives_the_same_text() -> None:
             client.session.push(audio[:half])
             while client.session.journal.backlog:
                 await asyncio.sleep(0)
-            assert client.session.worker is not None
-            os.kill(client.session.worker.pid or 0, signal.SIGSEGV)
+            os.kill(await client.worker(), signal.SIGSEGV)
             client.session.push(audio[half:])
             assert await client.finished() == expected != []
 
@@ -184,8 +186,7 @@ def test_commands_survive_a_crash_once_each() -> None:
             client.session.commit()
             await client.until(lambda: any(isinstance(event, Committed) for event in client.events))
             client.session.push(tone(0.7))
-            assert client.session.worker is not None
-            os.kill(client.session.worker.pid or 0, signal.SIGKILL)
+            os.kill(await client.worker(), signal.SIGKILL)
             client.session.commit()
             client.session.push(tone(0.4))
             assert await client.finished() == ["one two three", "one two", "one"]
@@ -283,8 +284,7 @@ def test_idle_workers_are_recycled() -> None:
                 client = Client(made)
                 client.session.push(tone(0.5))
                 await client.started()
-                assert client.session.worker is not None
-                pids.add(client.session.worker.pid)
+                pids.add(await client.worker())
                 await client.finished()
             assert made.recycled == 2
             assert len(pids) == 3
