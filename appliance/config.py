@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from appliance.core.options import Endpointing
-from appliance.scheduling.pool import Settings
+from appliance.scheduling.settings import Settings
 
 DEFAULT = Path(__file__).with_name("default.toml")
 

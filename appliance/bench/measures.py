@@ -18,7 +18,9 @@ from appliance.bench.bare import bare
 from appliance.bench.clients import stream, streams
 from appliance.bench.corpus import BYTES_PER_SECOND, Clip, continuous, conversation, made, recorded, room
 from appliance.bench.processes import usage
+from appliance.bench.voice import scores
 from appliance.cli.child import Child, own_daemon
+from appliance.core.options import Endpointing
 from appliance.engines.registry import ModelSpec
 from appliance.packs.store import embedded
 from appliance.text.errors import word_errors
@@ -145,6 +147,18 @@ async def accuracy(plan: Plan, tell: Tell) -> None:
         tell(Row(what, same, f"of {len(few)} clips", f"= {len(few)}", same == len(few)))
 
 
+async def voice(plan: Plan, tell: Tell) -> None:
+    """The gate before the recogniser, on the labelled recordings beside those of speech, where there are some."""
+    folder = plan.speech.parent / "vad" if plan.speech else None
+    if folder is None or not folder.is_dir():
+        return
+    for group, score in (await asyncio.to_thread(scores, folder, SileroModel(), Endpointing())).items():
+        tell(Row(f"voiced frames, {group}: precision", 100 * score.precision, "%"))
+        tell(Row(f"voiced frames, {group}: recall", 100 * score.recall, "%"))
+        tell(Row(f"speech that reaches the recogniser, {group}", 100 * score.given, "%"))
+        tell(Row(f"silence that does not, {group}", 100 * score.spared, "%"))
+
+
 async def latency(plan: Plan, tell: Tell) -> None:
     """Finals beyond the configured silence with one stream, and at 80 % of what the machine sustains."""
     for model, groups, steps in ((SPHINX, FREE, range(3, 16)), (KIOSK, CLOSED, range(12, 121, 12))):
@@ -183,6 +197,7 @@ async def resources(plan: Plan, tell: Tell) -> None:
 MEASURES = {
     "overhead": overhead,
     "silence": silence,
+    "voice": voice,
     "accuracy": accuracy,
     "latency": latency,
     "resources": resources,

@@ -12,7 +12,8 @@ from appliance.capture.wire import State
 from appliance.core.events import AnyEvent, Closed
 from appliance.core.options import AudioFormat, SessionOptions
 from appliance.core.problems import Refused
-from appliance.scheduling.pool import LiveSession, Pool
+from appliance.scheduling.live import LiveSession
+from appliance.scheduling.pool import Pool
 
 log = logging.getLogger(__name__)
 

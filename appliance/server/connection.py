@@ -32,7 +32,8 @@ from appliance.dialects.base import (
     Send,
     SessionInfo,
 )
-from appliance.scheduling.pool import LiveSession, Pool
+from appliance.scheduling.live import LiveSession
+from appliance.scheduling.pool import Pool
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Problem
 from appliance.daemon import _listen, _Server
 from appliance.dialects.base import Command, Commit, Configure, Finish, Hear
-from appliance.scheduling.pool import Sink
+from appliance.scheduling.live import Sink
 from appliance.server import connection
 from appliance.server.app import Service
 from appliance.server.lag import LagMeter

@@ -19,8 +19,10 @@ from appliance.core.problems import Kind, Refused
 from appliance.core.session import Session
 from appliance.engines.registry import ModelSpec, detector, load
 from appliance.packs.store import embedded
+from appliance.scheduling.live import LiveSession
 from appliance.scheduling.messages import Plan
-from appliance.scheduling.pool import LiveSession, Pool, Settings
+from appliance.scheduling.pool import Pool
+from appliance.scheduling.settings import Settings
 from tests.box import fake, kiosk, run, sphinx
 from tests.speech import silence, spoken, tone
 

@@ -1,0 +1,114 @@
+"""The daemon's end of a worker: bytes out in few writes, reports in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from appliance.scheduling.messages import Channel, ToDaemon, ToWorker, packed
+
+if TYPE_CHECKING:
+    from appliance.scheduling.live import LiveSession
+
+GATHER_S = 0.05
+"""Messages to one worker closer together than this go in one write: waking a process costs more than carrying audio.
+The first after a pause goes at once, so a single stream of 100 ms chunks waits for nothing; so does a lot of audio."""
+GATHER_BYTES = 1 << 14
+
+
+def now() -> float:
+    """The loop's clock, seconds."""
+    return asyncio.get_running_loop().time()
+
+
+class WorkerLink(asyncio.Protocol):
+    """The daemon's end of one worker. ``alone`` keeps it for a session that may have killed its predecessor."""
+
+    def __init__(
+        self,
+        exclusive: bool,
+        link: socket.socket,
+        forked: asyncio.Future[int],
+        on_lost: Callable[[WorkerLink], None],
+    ) -> None:
+        self.sessions: dict[int, LiveSession] = {}
+        self.served = 0
+        self.exclusive = exclusive
+        self.alone = False
+        self.progress = now()
+        self.retired = False
+        self._on_lost = on_lost
+        self._channel = Channel[ToDaemon](ToDaemon)  # type: ignore[arg-type]
+        self._gathered = bytearray()
+        self._due: asyncio.Handle | None = None
+        self._sent_at = -GATHER_S
+        self._link = link
+        self._forked = forked
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once it has been forked."""
+        return self._forked.result() if self._forked.done() and not self._forked.cancelled() else None
+
+    def send(self, message: ToWorker) -> None:
+        """Never blocks; what may be under way is bounded by the sessions' windows."""
+        self._gathered += packed(message)
+        if self._transport is None:
+            return
+        if len(self._gathered) >= GATHER_BYTES:
+            self._flush()
+        elif self._due is None:
+            wait = self._sent_at + GATHER_S - now()
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(wait, self._flush) if wait > 0 else loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._transport is not None and self._gathered:
+            self._sent_at = now()
+            self._transport.write(bytes(self._gathered))
+            self._gathered.clear()
+
+    def retire(self) -> None:
+        """No more sessions; the worker ends when it sees its socket closed."""
+        self.retired = True
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._link.close()
+
+    async def connect(self) -> None:
+        """Begin to read; what was said before is sent now."""
+        if not self.retired:
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._link)
+
+    def kill(self) -> None:
+        """For a worker that hangs."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._flush()
+        if self.retired:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self.progress = now()
+        for message in self._channel.feed(data):
+            session = self.sessions.get(message.sid)
+            if session is not None:
+                session.told(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_lost(self)

@@ -1,0 +1,161 @@
+"""A session as the rest of the daemon sees it, whichever worker has it now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import structs
+
+from appliance.core.events import AnyEvent, Closed, Partial, SpeechEnded, SpeechStarted
+from appliance.core.options import Changes, SessionOptions
+from appliance.core.ports import Capabilities
+from appliance.core.problems import Problem
+from appliance.scheduling.journal import Journal
+from appliance.scheduling.link import WorkerLink, now
+from appliance.scheduling.messages import Audio, Commit, Configure, Entry, Failed, Finish, Open, ToDaemon
+from appliance.scheduling.settings import Settings
+
+REPLAY_TOLERANCE = 3_200
+"""Samples (0.2 s) by which a voice detector that starts anew may place the same event later."""
+PIECES = 8
+"""A window of audio goes to the worker in so many pieces at least, so that it never waits for the next one."""
+
+Sink = Callable[[AnyEvent], None]
+
+
+class LiveSession:
+    """One stream as the rest of the daemon sees it; its events go to ``sink``, the last of them is ``Closed``."""
+
+    def __init__(
+        self,
+        sid: int,
+        model: Capabilities,
+        options: SessionOptions,
+        settings: Settings,
+        sink: Sink,
+        on_over: Callable[[LiveSession], None],
+    ) -> None:
+        self.sid = sid
+        self.model = model
+        self.options = options
+        self.alive = True
+        self.worker: WorkerLink | None = None
+        rate = options.audio.bytes_per_second
+        window = max(PIECES, int(rate * settings.window_s))
+        self._piece = window // PIECES
+        self._inbox = max(1, int(rate * settings.inbox_s))
+        self.journal = Journal(sid, window)
+        self._on_over = on_over
+        self._sink = sink
+        self._room = asyncio.Event()
+        self._room.set()
+        self._heard = -1
+        self._replay_until = 0
+        self._crashed_at: int | None = None
+
+    @property
+    def backlog_s(self) -> float:
+        """Seconds of audio not yet dealt with."""
+        return self.journal.backlog / self.options.audio.bytes_per_second
+
+    def push(self, data: bytes) -> None:
+        """Audio, any number of bytes; kept until it cannot matter any more."""
+        for start in range(0, len(data), self._piece):
+            piece = data if len(data) <= self._piece else data[start : start + self._piece]
+            self._append(Audio(self.sid, self.journal.seq, piece))
+        if self.journal.backlog > self._inbox:
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Returns when more audio may come: the bound of what waits is seconds, not messages."""
+        await self._room.wait()
+
+    def commit(self) -> None:
+        self._append(Commit(self.sid, self.journal.seq))
+
+    def configure(self, changes: Changes) -> None:
+        self._append(Configure(self.sid, self.journal.seq, changes))
+
+    def finish(self) -> None:
+        """No more audio; what is left is recognised and ``Closed`` follows."""
+        self._append(Finish(self.sid, self.journal.seq))
+
+    def close(self, problem: Problem | None = None) -> None:
+        """End it now. With a problem, ``Closed`` says so; without one nothing is said."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._room.set()
+        self._on_over(self)
+        if problem is not None:
+            self._sink(Closed(self._heard, problem))
+
+    def told(self, message: ToDaemon) -> None:
+        """What the worker says of this session."""
+        if isinstance(message, Failed):
+            self.close(message.problem)
+            return
+        replaying = message.consumed <= self._replay_until
+        before = self.journal.safe
+        self.journal.report(message)
+        if self.worker is not None and self.journal.safe > before and not replaying:
+            self.worker.alone = False
+        if self.journal.backlog <= self._inbox:
+            self._room.set()
+        for event in message.events:
+            if replaying and self._heard_before(event):
+                continue
+            if isinstance(event, SpeechStarted | SpeechEnded):
+                self._heard = event.at
+            self._sink(event)
+            if isinstance(event, Closed):
+                self.close()
+                return
+        self._pump()
+
+    def give_to(self, worker: WorkerLink, options: SessionOptions) -> None:
+        """Begin in this worker, or go on in it from the last safe point."""
+        self.worker = worker
+        self._replay_until = self.journal.consumed
+        origin = self.journal.rewind()
+        worker.sessions[self.sid] = self
+        worker.served += 1
+        worker.send(Open(self.sid, self.model.model, options, origin))
+        self._pump()
+
+    def doomed(self) -> bool:
+        """Its worker has died. True the second time on the same audio."""
+        if not self.journal.outstanding:
+            return False
+        doomed = self._crashed_at == self.journal.safe
+        self._crashed_at = self.journal.safe
+        return doomed
+
+    def _heard_before(self, event: AnyEvent) -> bool:
+        match event:
+            case SpeechStarted(at=at) | SpeechEnded(at=at):
+                return at <= self._heard + REPLAY_TOLERANCE
+            case Partial():
+                return True
+        return False
+
+    def _append(self, entry: Entry) -> None:
+        if self.alive:
+            self.journal.append(entry)
+            self._pump()
+
+    def _pump(self) -> None:
+        worker = self.worker
+        if worker is None:
+            return
+        if not self.journal.outstanding:
+            worker.progress = max(worker.progress, now())
+        for entry in self.journal.due():
+            if isinstance(entry, Configure):
+                self._remember(entry.changes)
+            worker.send(entry)
+
+    def _remember(self, changes: Changes) -> None:
+        known = {name: value for name, value in structs.asdict(changes).items() if value is not None}
+        self.options = structs.replace(self.options, **known)
