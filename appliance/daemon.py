@@ -26,11 +26,11 @@ from appliance.server.lag import LagMeter
 
 log = logging.getLogger(__name__)
 
-DEAD_MS = 30_000
+DEAD_MS = 120_000
 """A peer that acknowledges nothing for so long is gone, whether it vanished or just never reads (TCP_USER_TIMEOUT)."""
 PING_S = 20.0
 """Keeps that timer honest on idle connections. No answer is asked for in time: a pong can be stuck behind audio."""
-SEND_BUFFER = 1 << 16
+SEND_BUFFER = 1 << 17
 """Bytes of results the kernel keeps for a client that does not read; the rest is bounded by us."""
 BACKLOG = 512
 TICK_S = 0.5

@@ -37,11 +37,11 @@ from appliance.scheduling.pool import Pool
 
 log = logging.getLogger(__name__)
 
-OUTBOX = 1_000
-"""Messages a client may leave unread: hours of finals, minutes of partials. Partials are dropped before that."""
+OUTBOX_BYTES = 4 << 20
+"""What a client may leave unread: the finals of many hours. Some clients send a whole file before they read a word."""
 PARTIALS = 50
 """Unread messages from which on partials are not added: only the newest would be of use."""
-WRITE_S = 30.0
+WRITE_S = 120.0
 """A client that has read nothing for this long while more waits is gone."""
 
 
@@ -60,6 +60,7 @@ class Connection:
         self._pool = pool
         self._authorize = authorize
         self._outbox: deque[Send | Hangup] = deque()
+        self._unread = 0
         self._work = asyncio.Event()
         self._sooner = asyncio.Event()
         self._over = False
@@ -135,6 +136,7 @@ class Connection:
                 match self._outbox[0]:
                     case Send(text=text):
                         await asyncio.wait_for(self._socket.send_text(text), WRITE_S)
+                        self._unread -= len(text)
                     case Hangup(code=code, reason=reason):
                         await self._socket.close(code, reason)
                         return
@@ -186,7 +188,7 @@ class Connection:
         self._do(self._dialect.emit(event))
         if isinstance(event, Closed):
             self._over = True
-        elif len(self._outbox) > OUTBOX:
+        elif self._unread > OUTBOX_BYTES:
             self._fail(Problem(Kind.CLIENT_TOO_SLOW))
 
     def _fail(self, problem: Problem) -> None:
@@ -199,6 +201,7 @@ class Connection:
             if self._over:
                 return
             self._outbox.append(effect)
+            self._unread += len(effect.text) if isinstance(effect, Send) else 0
             self._over = isinstance(effect, Hangup)
         self._work.set()
 

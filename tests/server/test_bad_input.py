@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.daemon import Daemon
+from appliance.server import connection
 from tests.box import box, fake, run, url
 from tests.speech import silence, tone
 
@@ -192,8 +193,9 @@ def test_ten_minutes_at_once_are_all_heard() -> None:
     run(work, 120)
 
 
-def test_a_client_that_never_reads_is_dropped_and_hurts_nobody() -> None:
+def test_a_client_that_never_reads_is_dropped_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends for ever and reads nothing: its unread messages are bounded, then it is hung up on."""
+    monkeypatch.setattr(connection, "OUTBOX_BYTES", 100_000)
 
     async def work() -> None:
         async with box(fake(), **FAST) as daemon:
@@ -223,7 +225,7 @@ def test_a_client_that_never_reads_is_dropped_and_hurts_nobody() -> None:
             (victim,) = daemon._service.connections
             while daemon.pool.sessions:
                 await asyncio.sleep(0.05)
-                assert len(victim._outbox) <= 1_100
+                assert victim._unread <= 110_000
             assert await serves(daemon)
             flooding.cancel()
             await asyncio.gather(flooding, return_exceptions=True)
