@@ -22,6 +22,9 @@ from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
 
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
 class Service:
     """What the routes need: the pool, the feeds, the lag, and who may come in."""
 
@@ -110,10 +113,16 @@ class Service:
         await feed.serve(socket)
 
     def _barred(self, request: HTTPConnection) -> Response | None:
-        """A room's microphone is not for any web page that someone here happens to open, nor for the keyless."""
-        origin = request.headers.get("origin")
-        if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.
+
+        On loopback there is no key, so the name asked for must be loopback's own: a page whose name was made to point
+        here (DNS rebinding) still gives its own.
+        """
+        origin, host = request.headers.get("origin"), request.headers.get("host", "")
+        if origin and urlsplit(origin).netloc != host:
             return JSONResponse({"error": "a page of another origin may not listen"}, 403)
+        if not self._guarded and urlsplit(f"//{host}").hostname not in LOOPBACK:
+            return JSONResponse({"error": f"ask for it by one of the names {', '.join(sorted(LOOPBACK))}"}, 403)
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
             try:

@@ -168,6 +168,8 @@ def test_feeds_are_not_for_foreign_pages_nor_unknown_names() -> None:
                 assert microphone["name"] == "desk"
                 bad = await web.get("/v1/microphones", headers={"origin": "https://evil.example"})
                 assert bad.status_code == 403
+                rebound = {"origin": "http://evil.example", "host": "evil.example"}
+                assert (await web.get("/v1/microphones", headers=rebound)).status_code == 403
             for path, headers, status in (
                 ("attic", {}, 404),
                 ("desk", {"origin": "https://evil.example"}, 403),
