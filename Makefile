@@ -43,7 +43,7 @@ venv: .venv/installed  ## .venv with the package and all tools
 # Debian packages, when they are missing: installed as root or with sudo, otherwise named.
 define apt
 	@missing=""; \
-	for package in $(1); do dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	for package in $(1); do [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ]; then as=""; \
 	elif sudo -n true 2>/dev/null; then as="sudo"; \

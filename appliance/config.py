@@ -64,7 +64,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def models_dir(self) -> Path:
         """Where packs are installed."""
         named = self.recognizer.models_dir
-        return models_dir() if named == "auto" else Path(named).expanduser()
+        return models_dir() if named == "auto" else Path(os.path.expanduser(named))
 
 
 def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:

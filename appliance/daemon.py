@@ -65,7 +65,7 @@ class Daemon:
         lag = LagMeter()
         self._listeners: list[Listener] = []
         feeds = {microphone.name: self._microphone(microphone) for microphone in config.microphones}
-        self._service = Service(self.pool, feeds, lag, guarded=not self.loopback)
+        self._service = Service(self.pool, feeds, lag, guarded=not self.loopback, endpointing=config.endpointing)
         self._server = _Server(
             uvicorn.Config(
                 self._service.app(),
@@ -114,13 +114,16 @@ class Daemon:
 
     async def _stop(self) -> None:
         log.info("stopping: clients get their last words")
-        for listener in self._listeners:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listener.close(), 2.0)
-        self._service.drain()
-        await self.pool.drain(self.config.server.drain_s)
         assert self._server is not None
-        self._server.should_exit = True
+        try:
+            for listener in self._listeners:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(listener.close(), 2.0)
+            self._service.drain()
+            await self.pool.drain(self.config.server.drain_s)
+            self._service.close()
+        finally:
+            self._server.should_exit = True
 
     def _microphone(self, microphone: MicrophoneConfig) -> Feed:
         options = SessionOptions(
@@ -179,8 +182,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(BACKLOG)
         listening.setblocking(False)
-    except OSError as error:
-        raise ConfigError(f"server: cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"server: cannot listen on {host}:{port}: {reason}") from error
     return listening
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 import click
+from websockets.exceptions import WebSocketException
 
 from appliance.cli.child import NotReady, own_daemon
 from appliance.cli.common import fail
@@ -42,7 +43,7 @@ def demo(url: str | None, model: str | None) -> None:
         fail(str(error))
     try:
         sys.exit(asyncio.run(_demonstrate(url, model, audio)))
-    except (NotReady, OSError) as error:
+    except (NotReady, OSError, ValueError, WebSocketException) as error:
         fail(str(error))
 
 

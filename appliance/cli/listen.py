@@ -37,7 +37,7 @@ def listen(
 
 async def _follow(url: str, name: str, key: str) -> None:
     from websockets.asyncio.client import connect
-    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.exceptions import InvalidStatus, WebSocketException
 
     paper = Paper()
     try:
@@ -49,8 +49,8 @@ async def _follow(url: str, name: str, key: str) -> None:
                 paper.write(event["type"], event.get("text", ""))
     except InvalidStatus as error:
         fail(error.response.body.decode(errors="replace") if error.response.body else str(error))
-    except (OSError, ConnectionClosed) as error:
-        fail(f"{url}: {error}")
+    except (OSError, ValueError, WebSocketException) as error:
+        fail(f"{url}: {error}; a URL looks like http://box.local:8080")
 
 
 async def _open(config: Any, device: str, rate: int) -> None:

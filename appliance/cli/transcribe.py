@@ -42,6 +42,8 @@ def transcribe(
     from appliance.packs.selection import select
     from appliance.packs.store import Store
 
+    if len(files) > 1 and style in ("srt", "vtt"):
+        fail(f"--format {style} takes one file: each has subtitles of its own", 2)
     config = configured(file, engine=engine, model=model, language=language)
     wanted = config.recognizer
     try:
@@ -56,11 +58,16 @@ def transcribe(
             try:
                 finals, duration = _finals(path, recognizer, voice, config, numerals, progress(path))
             except _Unreadable as error:
-                click.echo(f"appliance: {error}", err=True)
+                click.echo(f"appliance: {_printable(str(error))}", err=True)
                 failed = True
                 continue
             click.echo(RENDER[style](path, finals, duration), nl=style in ("text", "json"))
     sys.exit(1 if failed else 0)
+
+
+def _printable(text: str) -> str:
+    """A file's name may hold bytes that are no text."""
+    return text.encode(errors="replace").decode()
 
 
 class _Unreadable(Exception):
@@ -86,12 +93,14 @@ def _finals(
             session = Session(options, recognizer, voice.stream(), readable=digits)
             finals: list[Final] = []
             heard = 0
-            for block in audio.blocks(blocksize=max(1, int(audio.samplerate * BLOCK_S)), dtype="int16"):
-                finals += _only_finals(session.push(block.tobytes()))
-                heard += len(block)
-                progress(heard / max(1, audio.frames))
-            finals += _only_finals(session.finish())
-            session.close()
+            try:
+                for block in audio.blocks(blocksize=max(1, int(audio.samplerate * BLOCK_S)), dtype="int16"):
+                    finals += _only_finals(session.push(block.tobytes()))
+                    heard += len(block)
+                    progress(heard / max(1, audio.frames))
+                finals += _only_finals(session.finish())
+            finally:
+                session.close()
     except (OSError, RuntimeError) as error:
         reason = "no such file" if not path.exists() else f"not readable as audio ({error})"
         raise _Unreadable(f"{path}: {reason}") from error
@@ -113,7 +122,7 @@ def _json(path: Path, finals: list[Final], duration: float) -> str:
         for final in finals
     ]
     result = {
-        "file": str(path),
+        "file": _printable(str(path)),
         "duration": round(duration, 3),
         "language": finals[0].language if finals else None,
         "text": " ".join(final.text for final in finals),

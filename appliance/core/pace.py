@@ -33,6 +33,11 @@ class Pace:
         """Something other than audio has arrived that counts against idleness."""
         self._last_audio = now
 
+    def resume(self, now: float) -> None:
+        """The client was made to wait until now: its silence was ours."""
+        if not self._flushed:
+            self._last_audio = now
+
     def flush_due(self, now: float) -> bool:
         """Audio has stopped for ``flush_s``; true once per stop."""
         due = not self._flushed and self._limits.flush_s is not None and now - self._last_audio >= self._limits.flush_s

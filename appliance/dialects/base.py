@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from appliance.core.events import AnyEvent
-from appliance.core.options import Changes, Limits, SessionOptions
+from appliance.core.options import Changes, Endpointing, Limits, SessionOptions
 from appliance.core.problems import Kind, Problem
 
 
@@ -18,6 +18,8 @@ class Handshake(Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
     query: Sequence[tuple[str, str]]
+    endpointing: Endpointing = Endpointing()
+    """The appliance's own, for what the dialect leaves open."""
 
 
 class SessionInfo(Struct, frozen=True):

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from appliance.core.events import AnyEvent, Closed, Final, SpeechEnded, SpeechStarted, milliseconds
-from appliance.core.options import AudioFormat, Endpointing, Limits, SessionOptions
+from appliance.core.options import AudioFormat, Limits, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import Command, Effect, Handshake, Hangup, Hear, Opening, Refusal, Send, SessionInfo
 
@@ -117,7 +117,7 @@ class Gnani:
         options = SessionOptions(
             audio=AudioFormat(rate=request.rate),
             languages=request.languages,
-            endpointing=Endpointing(silence_to_end_ms=SILENCE_MS),
+            endpointing=structs.replace(handshake.endpointing, mode=Mode.VAD, silence_to_end_ms=SILENCE_MS),
             partial_ms=0,
             numerals=request.numerals,
         )
@@ -148,7 +148,9 @@ class Gnani:
                 self._ended_at = self._clock()
                 return [_send(_Mark("speech_end", self._now())), _send(_Mark("processing", self._now()))]
             case Final():
-                return [_send(self._transcript(event))]
+                transcript = self._transcript(event)
+                self._ended_at = None
+                return [_send(transcript)]
             case Closed(problem=None):
                 return [Hangup(1000)]
             case Closed(problem=problem) if problem is not None:
@@ -196,7 +198,7 @@ def _read(asked: dict[str, str]) -> _Request:
         if code.lower() not in LANGUAGES:
             raise _Bad(Kind.UNKNOWN_LANGUAGE, f"lang_code {code[:40]!r}; known are {', '.join(sorted(LANGUAGES))}")
     rate = asked.get("x-sample-rate", "").strip() or "16000"
-    if not rate.isascii() or not rate.isdigit() or int(rate[:9]) not in RATES:
+    if rate not in map(str, RATES):
         raise _Bad(Kind.BAD_RATE, f"x-sample-rate {rate[:20]!r}; expected one of {', '.join(map(str, RATES))}")
     style = asked.get("x-format", "").strip().lower() or FORMATS[0]
     if style not in FORMATS:

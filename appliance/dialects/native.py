@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from appliance.core.events import AnyEvent, Closed, Word, seconds
-from appliance.core.options import RATES, AudioFormat, Endpointing, Limits, SessionOptions
+from appliance.core.options import RATES, AudioFormat, Endpointing, Limits, Milliseconds, SessionOptions
 from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import (
     Command,
@@ -44,7 +44,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
 
     key: str | None = None
     language: str | None = None
-    partial_ms: int = 250
+    partial_ms: Milliseconds = 250
     phrase: tuple[str, ...] = ()
     numerals: bool = False
 
@@ -90,7 +90,8 @@ class Native:
                 query[name] = value
         try:
             audio = msgspec.convert(_taken(query, AudioFormat), AudioFormat, strict=False)
-            endpointing = msgspec.convert(_taken(query, Endpointing), Endpointing, strict=False)
+            own = structs.asdict(handshake.endpointing)
+            endpointing = msgspec.convert({**own, **_taken(query, Endpointing)}, Endpointing, strict=False)
             asked = msgspec.convert(query, _Query, strict=False)
         except msgspec.ValidationError as error:
             return cls.refuse(Problem(Kind.BAD_OPTION, str(error)), handshake)
@@ -101,7 +102,7 @@ class Native:
             audio=audio,
             languages=(asked.language.lower(),) if asked.language else (),
             endpointing=endpointing,
-            partial_ms=max(0, asked.partial_ms),
+            partial_ms=asked.partial_ms,
             phrases=asked.phrase,
             numerals=asked.numerals,
         )
@@ -122,7 +123,7 @@ class Native:
             return [Hear(message)] if message else []
         try:
             kind = msgspec.json.decode(message, type=_Message).type
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return list(self.fail(Problem(Kind.BAD_MESSAGE, str(error))))
         commands: dict[str, Command] = {"commit": Commit(), "finish": Finish(), "keep_alive": KeepAlive()}
         if kind not in commands:

@@ -16,6 +16,7 @@ NO_WORD = re.compile(r"^(<.*>|\[.*\]|\+\+.*\+\+)$")
 """Silence, noise and sentence marks in a segmentation."""
 VARIANT = re.compile(r"\(\d+\)$")
 """The number of an alternative pronunciation."""
+WORD = re.compile(r"^[\w'.-]+$")
 FREE, CLOSED = "_default", "phrases"
 
 
@@ -101,7 +102,8 @@ class PocketsphinxStream:
             self._running = False
 
     def _missing(self, phrase: str) -> list[str]:
-        return [word for word in phrase.split() if self._decoder.lookup_word(word) is None]
+        """Words that the dictionary lacks, or that would mean something in a grammar."""
+        return [word for word in phrase.split() if not WORD.match(word) or self._decoder.lookup_word(word) is None]
 
     def _hypothesis(self) -> Hypothesis:
         if self._decoder.hyp() is None:

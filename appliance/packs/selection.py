@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,8 +47,8 @@ def _named(installed: list[Installed], model: str, language: str, engine: str) -
     for pack in installed:
         if pack.name == model:
             return _spec(pack)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(model))
+    if model and folder.is_dir():
         return ModelSpec(
             name=folder.resolve().name,
             engine="vosk" if engine == "auto" else engine,

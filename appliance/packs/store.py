@@ -186,11 +186,13 @@ class Store:
             return [f"its folder {folder} is missing"]
         try:
             record = record_of(name, folder)
+            if record.files:
+                return list(differences(folder, record.files, thorough=thorough))
+            return pocketsphinx_problems(folder) if record.engine == "pocketsphinx" else vosk_problems(folder)
         except PackError as error:
             return [str(error)]
-        if record.files:
-            return list(differences(folder, record.files, thorough=thorough))
-        return pocketsphinx_problems(folder) if record.engine == "pocketsphinx" else vosk_problems(folder)
+        except OSError as error:  # a folder that may not be read is no reason to do without the others
+            return [f"it cannot be read: {error.strerror}"]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 RESTART_S = 1.0
 """Pause before a template that died is started again."""
+LIVES = 5
+"""Templates that may die one after the other before they are ready."""
+END_S = 2.0
+"""For processes to end by themselves before they are killed."""
 
 
 class Launcher:
@@ -29,6 +33,9 @@ class Launcher:
         self.models: dict[str, Capabilities] = {}
         self.broken: dict[str, str] = {}
         self.ready = asyncio.Event()
+        self.pids: set[int] = set()
+        """Workers that have been forked and have not ended."""
+        self._settled = asyncio.Event()
         self._plan = plan
         self._on_exit = on_exit
         self._asked: deque[asyncio.Future[int]] = deque()
@@ -36,11 +43,12 @@ class Launcher:
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._was_ready = False
 
     async def start(self) -> None:
         """Returns when everything that can be loaded is."""
         self._task = asyncio.create_task(self._supervise())
-        await self.ready.wait()
+        await self._settled.wait()
 
     def fork(self) -> tuple[socket.socket, asyncio.Future[int]]:
         """Our end of a new worker's socket, at once, and its process id when there is one."""
@@ -61,25 +69,37 @@ class Launcher:
             self._control.close()
             self._control = None
         if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), END_S)
             with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            await self._process.wait()
+                self._process.kill()
+            await self._process.communicate()
         for theirs, _ in self._waiting:
             theirs.close()
 
     async def _supervise(self) -> None:
-        while True:
-            suspect = await self._run()
-            if suspect is not None:
-                log.error("model %s ended the process that loaded it; going on without it", suspect)
-                self.broken[suspect] = (
-                    f"the engine crashed loading it; check it with: appliance models verify {suspect}"
-                )
-                rest = tuple(spec for spec in self._plan.models if spec.name != suspect)
-                self._plan = structs.replace(self._plan, models=rest)
-            else:
+        lives = 0
+        while lives < LIVES:
+            self._was_ready = False
+            try:
+                suspect = await self._run()
+            except OSError as error:
+                suspect = None
+                log.error("the template process cannot be started: %s", error)
+            lives = 0 if self._was_ready else lives + 1
+            if suspect is None:
                 log.error("the template process died; starting it again")
                 await asyncio.sleep(RESTART_S)
+                continue
+            log.error("model %s ended the process that loaded it; going on without it", suspect)
+            self.broken[suspect] = f"the engine crashed loading it; check it with: appliance models verify {suspect}"
+            self.models.pop(suspect, None)
+            rest = tuple(spec for spec in self._plan.models if spec.name != suspect)
+            self._plan = structs.replace(self._plan, models=rest)
+        log.critical("the template process died %d times; giving up", LIVES)
+        self.models.clear()
+        self.broken.setdefault("template", "the process that loads the models dies again and again; see the log")
+        self._settled.set()
 
     async def _run(self) -> str | None:
         """One life of the template; the model it died of, if it died loading one."""
@@ -99,21 +119,29 @@ class Launcher:
                     case Loading(name=name):
                         loading = name
                     case Loaded(capabilities=capabilities):
+                        loading = None
                         self.models[capabilities.model] = capabilities
                     case Broken(name=name, reason=reason):
                         log.error("%s", reason)
                         self.broken[name] = reason
                         self.models.pop(name, None)
                     case Ready():
-                        loading = None
+                        self._was_ready = True
                         self.ready.set()
+                        self._settled.set()
                         self._ask()
                     case Forked(pid=pid):
-                        self._asked.popleft().set_result(pid)
+                        self.pids.add(pid)
+                        forked = self._asked.popleft()
+                        if not forked.done():
+                            forked.set_result(pid)
                     case Exited(pid=pid, status=status):
+                        self.pids.discard(pid)
                         self._on_exit(pid, status)
         finally:
             self.ready.clear()
+            for forked in self._asked:  # whether they were forked will never be known
+                forked.cancel()
             self._asked.clear()
         ours.close()
         self._control = None

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from appliance.scheduling.messages import Channel, ToDaemon, ToWorker, packed
+from appliance.scheduling.messages import Channel, Close, Gone, Open, ToDaemon, ToWorker, packed
 
 if TYPE_CHECKING:
     from appliance.scheduling.live import LiveSession
@@ -40,8 +40,9 @@ class WorkerLink(asyncio.Protocol):
         self.served = 0
         self.exclusive = exclusive
         self.alone = False
-        self.progress = now()
         self.retired = False
+        self.waiting_since: float | None = None
+        """When the worker last gave a sign of life, if it owes an answer; ``None`` when it owes none."""
         self._on_lost = on_lost
         self._channel = Channel[ToDaemon](ToDaemon)  # type: ignore[arg-type]
         self._gathered = bytearray()
@@ -49,7 +50,10 @@ class WorkerLink(asyncio.Protocol):
         self._sent_at = -GATHER_S
         self._link = link
         self._forked = forked
+        self._owed: set[int] = set()
+        self._connecting = False
         self._transport: asyncio.Transport | None = None
+        forked.add_done_callback(self._born)
 
     @property
     def pid(self) -> int | None:
@@ -59,6 +63,10 @@ class WorkerLink(asyncio.Protocol):
     def send(self, message: ToWorker) -> None:
         """Never blocks; what may be under way is bounded by the sessions' windows."""
         self._gathered += packed(message)
+        if isinstance(message, Open | Close):
+            self._owed.add(message.sid)
+        if self.waiting_since is None:
+            self.waiting_since = now()
         if self._transport is None:
             return
         if len(self._gathered) >= GATHER_BYTES:
@@ -83,19 +91,27 @@ class WorkerLink(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
-        else:
+        elif not self._connecting:
             self._link.close()
 
     async def connect(self) -> None:
         """Begin to read; what was said before is sent now."""
         if not self.retired:
+            self._connecting = True
             await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._link)
+
+    def silent_s(self) -> float:
+        """Seconds that an answer has been waited for, without any sign of life; 0 while it is not yet forked."""
+        return now() - self.waiting_since if self.waiting_since is not None and self._forked.done() else 0.0
 
     def kill(self) -> None:
         """For a worker that hangs."""
+        self.waiting_since = None
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+        elif self._transport is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -104,11 +120,17 @@ class WorkerLink(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        self.progress = now()
         for message in self._channel.feed(data):
+            self._owed.discard(message.sid)
             session = self.sessions.get(message.sid)
-            if session is not None:
+            if session is not None and not isinstance(message, Gone):
                 session.told(message)
+        owes = self._owed or any(session.outstanding for session in self.sessions.values())
+        self.waiting_since = now() if owes else None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_lost(self)
+
+    def _born(self, forked: asyncio.Future[int]) -> None:
+        if self.waiting_since is not None:
+            self.waiting_since = now()

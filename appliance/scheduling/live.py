@@ -12,8 +12,8 @@ from appliance.core.options import Changes, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Problem
 from appliance.scheduling.journal import Journal
-from appliance.scheduling.link import WorkerLink, now
-from appliance.scheduling.messages import Audio, Commit, Configure, Entry, Failed, Finish, Open, ToDaemon
+from appliance.scheduling.link import WorkerLink
+from appliance.scheduling.messages import Audio, Commit, Configure, Entry, Failed, Finish, Open, Report
 from appliance.scheduling.settings import Settings
 
 REPLAY_TOLERANCE = 3_200
@@ -50,7 +50,9 @@ class LiveSession:
         self._sink = sink
         self._room = asyncio.Event()
         self._room.set()
-        self._heard = -1
+        self._opened = False
+        self._heard = 0
+        self._told: dict[type[AnyEvent], int] = {}
         self._replay_until = 0
         self._crashed_at: int | None = None
 
@@ -66,6 +68,11 @@ class LiveSession:
             self._append(Audio(self.sid, self.journal.seq, piece))
         if self.journal.backlog > self._inbox:
             self._room.clear()
+
+    @property
+    def full(self) -> bool:
+        """More waits than the bound allows; see ``room``."""
+        return not self._room.is_set()
 
     async def room(self) -> None:
         """Returns when more audio may come: the bound of what waits is seconds, not messages."""
@@ -91,11 +98,12 @@ class LiveSession:
         if problem is not None:
             self._sink(Closed(self._heard, problem))
 
-    def told(self, message: ToDaemon) -> None:
+    def told(self, message: Report | Failed) -> None:
         """What the worker says of this session."""
         if isinstance(message, Failed):
             self.close(message.problem)
             return
+        self._opened = True
         replaying = message.consumed <= self._replay_until
         before = self.journal.safe
         self.journal.report(message)
@@ -104,10 +112,10 @@ class LiveSession:
         if self.journal.backlog <= self._inbox:
             self._room.set()
         for event in message.events:
-            if replaying and self._heard_before(event):
+            if self._told_before(event, replaying):
                 continue
             if isinstance(event, SpeechStarted | SpeechEnded):
-                self._heard = event.at
+                self._heard = self._told[type(event)] = event.at
             self._sink(event)
             if isinstance(event, Closed):
                 self.close()
@@ -117,6 +125,7 @@ class LiveSession:
     def give_to(self, worker: WorkerLink, options: SessionOptions) -> None:
         """Begin in this worker, or go on in it from the last safe point."""
         self.worker = worker
+        self._opened = False
         self._replay_until = self.journal.consumed
         origin = self.journal.rewind()
         worker.sessions[self.sid] = self
@@ -124,20 +133,25 @@ class LiveSession:
         worker.send(Open(self.sid, self.model.model, options, origin))
         self._pump()
 
+    @property
+    def outstanding(self) -> bool:
+        """Its worker has been given something it has not answered."""
+        return not self._opened or self.journal.outstanding
+
     def doomed(self) -> bool:
         """Its worker has died. True the second time on the same audio."""
-        if not self.journal.outstanding:
+        if not self.outstanding:
             return False
         doomed = self._crashed_at == self.journal.safe
         self._crashed_at = self.journal.safe
         return doomed
 
-    def _heard_before(self, event: AnyEvent) -> bool:
+    def _told_before(self, event: AnyEvent, replaying: bool) -> bool:
         match event:
             case SpeechStarted(at=at) | SpeechEnded(at=at):
-                return at <= self._heard + REPLAY_TOLERANCE
+                return type(event) in self._told and at <= self._told[type(event)] + REPLAY_TOLERANCE
             case Partial():
-                return True
+                return replaying
         return False
 
     def _append(self, entry: Entry) -> None:
@@ -146,15 +160,12 @@ class LiveSession:
             self._pump()
 
     def _pump(self) -> None:
-        worker = self.worker
-        if worker is None:
+        if self.worker is None:
             return
-        if not self.journal.outstanding:
-            worker.progress = max(worker.progress, now())
         for entry in self.journal.due():
             if isinstance(entry, Configure):
                 self._remember(entry.changes)
-            worker.send(entry)
+            self.worker.send(entry)
 
     def _remember(self, changes: Changes) -> None:
         known = {name: value for name, value in structs.asdict(changes).items() if value is not None}

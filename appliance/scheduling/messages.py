@@ -19,7 +19,7 @@ from appliance.engines.registry import ModelSpec
 
 
 class Open(Struct, frozen=True, tag="open"):
-    """Begin a session, or continue one at ``origin``."""
+    """Begin a session, or continue one at ``origin``. Answered by a ``Report`` or by ``Failed``."""
 
     sid: int
     model: str
@@ -76,7 +76,13 @@ class Failed(Struct, frozen=True, tag="failed"):
     problem: Problem
 
 
-ToDaemon = Report | Failed
+class Gone(Struct, frozen=True, tag="gone"):
+    """The answer to ``Close``."""
+
+    sid: int
+
+
+ToDaemon = Report | Failed | Gone
 
 
 # template -> daemon, as JSON lines

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 """How often workers are looked after."""
+SILENT_S = 5.0
+"""A worker that has owed an answer for so long gets no new sessions."""
+END_S = 5.0
+"""For a dismissed worker to end by itself before it is killed."""
 
 
 class Pool:
@@ -40,7 +44,8 @@ class Pool:
         self._sids = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        self._closing = False
+        self._closing = self._closed = False
+        self._dismissed: dict[int, float] = {}
 
     async def start(self) -> None:
         """Load the models; returns when the pool is warm, or as warm as it will be (see ``models`` and ``broken``)."""
@@ -76,7 +81,13 @@ class Pool:
         self._sids += 1
         self.opened += 1
         session = self.sessions[self._sids] = LiveSession(self._sids, model, options, self.settings, sink, self._over)
-        session.give_to(self._place(model), options)
+        try:
+            session.give_to(self._place(model), options)
+        except BaseException as error:
+            self._over(session)
+            if isinstance(error, OSError):
+                raise Refused(Kind.NOT_READY, f"no process can be had: {error.strerror}") from error
+            raise
         return session
 
     def _over(self, session: LiveSession) -> None:
@@ -105,29 +116,37 @@ class Pool:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), deadline_s)
         for session in list(self.sessions.values()):
-            session.close(Problem(Kind.SHUTTING_DOWN))
+            try:
+                session.close(Problem(Kind.SHUTTING_DOWN))
+            except Exception:
+                log.exception("a client could not be told that its session has ended")
 
     async def close(self) -> None:
-        """End all workers and the template."""
-        self._closing = True
+        """End all workers and the template; none is left when this returns."""
+        self._closing = self._closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in list(self.workers):
             self._dismiss(worker)
+        until = now() + END_S
+        while self._launcher.pids and now() < until:  # noqa: ASYNC110 - the template tells, in its own time
+            await asyncio.sleep(0.01)
+        for pid in self._launcher.pids:
+            _kill(pid)
         await self._launcher.close()
 
     def _lost(self, worker: WorkerLink) -> None:
         """The worker's socket has closed."""
         if worker in self.workers:
             self.workers.remove(worker)
-        if worker.retired or self._closing:
+        if worker.retired or self._closed:
             return
         self.crashes += 1
         log.error("worker %s died with %d sessions; they go on in another one", worker.pid, len(worker.sessions))
         for session in list(worker.sessions.values()):
             session.worker = None
-            suspect = session.journal.outstanding
+            suspect = session.outstanding
             if session.doomed():
                 session.close(Problem(Kind.ENGINE_FAILED))
             else:
@@ -142,7 +161,7 @@ class Pool:
         shared = [
             worker
             for worker in self.workers
-            if not (worker.exclusive or worker.alone or worker.retired)
+            if not (worker.exclusive or worker.alone or worker.retired or worker.silent_s() > SILENT_S)
             and len(worker.sessions) < model.sessions_per_worker
         ]
         idle = min(shared, key=lambda worker: len(worker.sessions), default=None)
@@ -161,24 +180,33 @@ class Pool:
         worker.retire()
         if worker in self.workers:
             self.workers.remove(worker)
+        if worker.pid is not None:
+            self._dismissed[worker.pid] = now() + END_S
 
     def _exited(self, pid: int, status: int) -> None:
-        if status and not self._closing:
-            reason = signal.Signals(-status).name if status < 0 else f"status {status}"
+        self._dismissed.pop(pid, None)
+        if status and not self._closed:
+            reason = f"signal {-status} ({signal.strsignal(-status)})" if status < 0 else f"status {status}"
             log.error("worker %d ended with %s", pid, reason)
 
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            limit = now() - self.settings.hang_s
             for worker in self.workers:
-                busy = any(session.journal.outstanding for session in worker.sessions.values())
-                if busy and worker.progress < limit:
-                    log.error("worker %s has made no progress for %.0f s", worker.pid, self.settings.hang_s)
+                if worker.silent_s() > self.settings.hang_s:
+                    log.error("worker %s has given no sign of life for %.0f s", worker.pid, self.settings.hang_s)
                     self.hangs += 1
                     worker.kill()
+            for pid, deadline in list(self._dismissed.items()):
+                if now() > deadline and pid in self._launcher.pids:
+                    _kill(pid)
 
     def _spawn(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

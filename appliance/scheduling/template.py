@@ -32,10 +32,15 @@ def main() -> None:
     plan = msgspec.json.decode(sys.argv[2], type=Plan)
     told = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not mix with what is told
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a stop is for the daemon; its closed sockets end the others
+        signal.signal(number, signal.SIG_IGN)
     recognizers = _load(plan, told)
-    voice = detector(plan.detector)
-    voice.stream()
+    try:
+        voice = detector(plan.detector)
+        voice.stream()
+    except Exception as error:
+        _tell(told, Broken("voice detector", f"the voice detector {plan.detector} cannot be used: {error}"))
+        return
     _tell(told, Ready())
     gc.collect()
     gc.freeze()  # a collection in a worker would otherwise touch, and so copy, every page

@@ -22,6 +22,7 @@ from appliance.scheduling.messages import (
     Entry,
     Failed,
     Finish,
+    Gone,
     Open,
     Report,
     ToDaemon,
@@ -97,7 +98,10 @@ class Worker:
         poll.register(self._link, select.POLLIN)
         while True:
             if poll.poll(0 if self._turns else NEWS_S * 1000 if self._untold else None):
-                data = self._link.recv(READ)
+                try:
+                    data = self._link.recv(READ)
+                except ConnectionError:
+                    return
                 if not data:
                     return
                 for message in channel.feed(data):
@@ -116,10 +120,14 @@ class Worker:
                     )
                 except Refused as refused:
                     self._send(Failed(sid, refused.problem))
+                except Exception as error:
+                    self._send(Failed(sid, _engine_failed(error)))
                 else:
                     self._slots[sid] = _Slot(session, message)
+                    self._report(sid, self._slots[sid], [])
             case Close(sid=sid):
                 self._forget(sid)
+                self._send(Gone(sid))
             case Audio() | Commit() | Configure() | Finish():
                 slot = self._slots.get(message.sid)
                 if slot is not None:
@@ -143,7 +151,7 @@ class Worker:
             self._give_up(sid, refused.problem)
             return
         except Exception as error:
-            self._give_up(sid, Problem(Kind.ENGINE_FAILED, f"{type(error).__name__}: {error}"))
+            self._give_up(sid, _engine_failed(error))
             return
         if events or slot.newsworthy or not isinstance(entry, Audio):
             self._report(sid, slot, events)
@@ -174,5 +182,9 @@ class Worker:
         self._send(Report(sid, slot.done, session.consumed, session.origin, tuple(events)))
 
     def _send(self, message: ToDaemon) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the next read says that the daemon is gone
+        with contextlib.suppress(ConnectionError):  # the next read says that the daemon is gone
             self._link.sendall(packed(message))
+
+
+def _engine_failed(error: Exception) -> Problem:
+    return Problem(Kind.ENGINE_FAILED, f"{type(error).__name__}: {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import structs
 from starlette.applications import Starlette
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from appliance.core.options import Endpointing
 from appliance.core.problems import Kind, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
@@ -21,20 +22,22 @@ from appliance.server.connection import Connection
 from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
 
-
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Service:
     """What the routes need: the pool, the feeds, the lag, and who may come in."""
 
-    def __init__(self, pool: Pool, feeds: Mapping[str, Feed], lag: LagMeter, *, guarded: bool) -> None:
+    def __init__(
+        self, pool: Pool, feeds: Mapping[str, Feed], lag: LagMeter, *, guarded: bool, endpointing: Endpointing
+    ) -> None:
         self.connections: set[Connection] = set()
         self.draining = False
         self._pool = pool
         self._feeds = feeds
         self._lag = lag
         self._guarded = guarded
+        self._endpointing = endpointing
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -48,16 +51,19 @@ class Service:
         return Starlette(routes=routes)
 
     def drain(self) -> None:
-        """Every session says its last words; feeds end."""
+        """Every session says its last words."""
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
+
+    def close(self) -> None:
+        """After the last words: the feeds end."""
         for feed in self._feeds.values():
             feed.close()
 
     def _stream(self, dialect: type[Dialect]) -> Callable[[WebSocket], Awaitable[None]]:
         async def serve(socket: WebSocket) -> None:
-            connection = Connection(socket, dialect, self._pool, _any_key)
+            connection = Connection(socket, dialect, self._pool, _any_key, self._endpointing)
             self.connections.add(connection)
             try:
                 await connection.run()
@@ -119,9 +125,9 @@ class Service:
         here (DNS rebinding) still gives its own.
         """
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and _split(origin).netloc != host:
             return JSONResponse({"error": "a page of another origin may not listen"}, 403)
-        if not self._guarded and urlsplit(f"//{host}").hostname not in LOOPBACK:
+        if not self._guarded and _split(f"//{host}").hostname not in LOOPBACK:
             return JSONResponse({"error": f"ask for it by one of the names {', '.join(sorted(LOOPBACK))}"}, 403)
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
@@ -130,6 +136,14 @@ class Service:
             except Refused as refused:
                 return JSONResponse({"error": refused.problem.message}, 401)
         return None
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; of one that is none, no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _any_key(key: str | None) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.core.events import AnyEvent, Closed, Final, Partial
+from appliance.core.options import Endpointing
 from appliance.core.pace import Pace
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects.base import (
@@ -54,11 +55,15 @@ class Connection:
         dialect: type[Dialect],
         pool: Pool,
         authorize: Callable[[str | None], None],
+        endpointing: Endpointing,
     ) -> None:
         self._socket = socket
         self._kind = dialect
         self._pool = pool
         self._authorize = authorize
+        self._endpointing = endpointing
+        self._started = False
+        self._held = False
         self._outbox: deque[Send | Hangup] = deque()
         self._unread = 0
         self._work = asyncio.Event()
@@ -70,7 +75,10 @@ class Connection:
 
     async def run(self) -> None:
         """From the upgrade request to the closed socket."""
-        handshake = _handshake(self._socket)
+        with contextlib.suppress(WebSocketDisconnect):  # a client may be gone at any moment
+            await self._run(_handshake(self._socket, self._endpointing))
+
+    async def _run(self, handshake: Handshake) -> None:
         opening = self._kind.open(handshake)
         if isinstance(opening, Refusal):
             await self._refuse(opening)
@@ -88,6 +96,7 @@ class Connection:
             await self._socket.accept()
             log.info("%s session %s opened: %s", self._kind.name, info.id, model.model)
             self._pace = Pace(opening.limits, time.monotonic())
+            self._started = True
             self._do(opening.dialect.opening(info))
             await self._converse()
         finally:
@@ -96,7 +105,7 @@ class Connection:
 
     def drain(self) -> None:
         """The server is stopping: let the session say its last words; its end closes the socket."""
-        if not self._over:
+        if self._started and not self._over:
             self._session.finish()
 
     async def _converse(self) -> None:
@@ -127,7 +136,11 @@ class Connection:
             data = message.get("bytes")
             for command in self._dialect.receive(data if data is not None else message.get("text", "")):
                 self._obey(command)
-            await self._session.room()
+            if self._session.full:
+                self._held = True
+                await self._session.room()
+                self._held = False
+                self._pace.resume(time.monotonic())
 
     async def _write(self) -> None:
         """What waits, in order; returns after a hangup."""
@@ -152,7 +165,7 @@ class Connection:
                 kind = self._pace.check(now)
                 if kind is not None:
                     self._fail(Problem(kind))
-                elif self._pace.flush_due(now):
+                elif not self._held and self._pace.flush_due(now):
                     self._session.commit()
             self._sooner.clear()
             with contextlib.suppress(TimeoutError):
@@ -219,7 +232,7 @@ class Connection:
                     await self._socket.close(code, reason)
 
 
-def _handshake(socket: WebSocket) -> Handshake:
+def _handshake(socket: WebSocket, endpointing: Endpointing) -> Handshake:
     scope: dict[str, Any] = dict(socket.scope)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    return Handshake(scope["path"], headers, list(socket.query_params.multi_items()))
+    return Handshake(scope["path"], headers, list(socket.query_params.multi_items()), endpointing)

@@ -77,6 +77,7 @@ class Feed:
             elif not optional:
                 self.dropped += 1
                 self._subscribers.discard(subscriber)
+                subscriber.messages.clear()
                 subscriber.end(1013, "this subscriber reads too slowly")
 
     def _state(self) -> str:
@@ -95,8 +96,8 @@ class _Subscriber:
 
     async def write(self, socket: WebSocket) -> None:
         with contextlib.suppress(WebSocketDisconnect):
-            while self._goodbye is None:
-                while self.messages and self._goodbye is None:
+            while self.messages or self._goodbye is None:
+                while self.messages:
                     await socket.send_text(self.messages.popleft())
                 self.work.clear()
                 if self._goodbye is None:

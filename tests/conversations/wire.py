@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.core.events import AnyEvent, Closed
-from appliance.core.options import Changes, SessionOptions
+from appliance.core.options import Changes, Endpointing, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Problem
 from appliance.daemon import _listen, _Server
@@ -50,6 +50,8 @@ class ScriptedSession:
 
     def push(self, data: bytes) -> None:
         self.asked.append(Hear(data))
+
+    full = False
 
     async def room(self) -> None: ...
 
@@ -184,7 +186,7 @@ class WirePlayer:
 async def stage() -> AsyncIterator[tuple[int, ScriptedPool, Clock]]:
     """The server on a free port, its pool and its clock."""
     pool, clock = ScriptedPool(), Clock()
-    service = Service(pool, {}, LagMeter(), guarded=False)  # type: ignore[arg-type]
+    service = Service(pool, {}, LagMeter(), guarded=False, endpointing=Endpointing())  # type: ignore[arg-type]
     listening = _listen("127.0.0.1", 0)
     config = uvicorn.Config(
         service.app(), ws="websockets-sansio", ws_per_message_deflate=False, log_config=None, lifespan="off"

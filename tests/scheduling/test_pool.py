@@ -331,3 +331,106 @@ def test_phrases_are_checked_by_the_engine() -> None:
             assert made.budget.open == 0
 
     run(work)
+
+
+def test_a_session_that_cannot_be_opened_is_refused_and_crashes_nothing() -> None:
+    """Words that would mean something in a grammar are no words; and what an engine raises is the session's problem."""
+
+    async def work() -> None:
+        async with pool(sphinx(), detector="silero") as made:
+            client = Client(made, SessionOptions(phrases=("a(2)",)))
+            await client.started()
+            assert client.problem() is Kind.BAD_OPTION
+            assert made.crashes == 0
+
+    run(work)
+
+
+def test_sessions_that_keep_coming_do_not_hide_a_worker_that_hangs() -> None:
+    trouble = 12_345
+
+    async def work() -> None:
+        async with pool(fake(hang_on=trouble), workers=1, hang_s=1.0) as made:
+            stuck = Client(made)
+            stuck.session.push(tone(0.5, marker=trouble))
+            others = []
+            for _ in range(12):
+                other = Client(made)
+                other.session.push(tone(0.5))
+                others.append(other)
+                await asyncio.sleep(0.2)
+            assert made.hangs >= 1
+            for other in others:
+                assert await other.finished() == ["one"]
+
+    run(work)
+
+
+def test_a_session_that_leaves_a_hanging_worker_behind_does_not_leave_the_worker() -> None:
+    async def work() -> None:
+        async with pool(fake(hang_on=12_345, sessions_per_worker=1), hang_s=60.0) as made:
+            client = Client(made)
+            client.session.push(tone(0.5, marker=12_345))
+            pid = await client.worker()
+            client.session.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    run(work)
+
+
+def test_a_stop_sent_to_the_whole_group_still_gives_last_words() -> None:
+    """systemd sends SIGTERM to every process of a service: template and workers leave it to the daemon."""
+
+    async def work() -> None:
+        async with pool() as made:
+            client = Client(made)
+            client.session.push(tone(1.0))
+            os.kill(await client.worker(), signal.SIGTERM)
+            process = made._launcher._process
+            assert process is not None
+            process.send_signal(signal.SIGTERM)
+            await made.drain(10.0)
+            assert client.texts == ["one two three"]
+            assert made.crashes == 0
+
+    run(work)
+
+
+def test_a_crash_while_draining_is_replayed_too() -> None:
+    async def work() -> None:
+        async with pool() as made:
+            client = Client(made)
+            client.session.push(tone(1.0))
+            pid = await client.worker()
+            draining = asyncio.create_task(made.drain(10.0))
+            os.kill(pid, signal.SIGKILL)
+            await draining
+            assert client.texts == ["one two three"]
+
+    run(work)
+
+
+def test_a_detector_that_cannot_be_loaded_is_said_and_start_returns() -> None:
+    async def work() -> None:
+        made = Pool(Plan(models=(fake(),), detector="no such detector"), Settings())
+        await made.start()
+        assert "voice detector" in " ".join(made.broken.values())
+        assert not made.ready
+        with pytest.raises(Refused) as refused:
+            Client(made)
+        assert refused.value.problem.kind is Kind.NOT_READY
+        await made.close()
+
+    run(work)
+
+
+def test_what_cannot_be_sent_to_a_worker_leaves_nothing_behind() -> None:
+    async def work() -> None:
+        async with pool() as made:
+            with pytest.raises(OverflowError):
+                made.open(SessionOptions(partial_ms=10**30), lambda event: None)
+            assert made.budget.open == 0
+            assert not made.sessions
+
+    run(work)
