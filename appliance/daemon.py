@@ -151,9 +151,9 @@ class Daemon:
             rate=microphone.rate,
             channel=microphone.channel,
             on_event=lambda event: feed.publish(event),
-            on_change=lambda: feed.changed(info()),
+            on_change=lambda: feed.changed(),
         )
-        feed = Feed(info())
+        feed = Feed(microphone.name, info)
         self._listeners.append(listener)
         return feed
 

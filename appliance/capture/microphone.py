@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
@@ -47,6 +49,7 @@ class Microphone:
     ) -> None:
         self.name = name
         self.state, self.reason = State.ABSENT, "not started"
+        self._known: State | None = None
         self.overruns = 0
         """Times that audio was lost, over all openings."""
         self.opened = 0
@@ -179,8 +182,9 @@ class Microphone:
     def _enter(self, state: State, reason: str) -> None:
         """Tell and log a change of state; a new reason for the same state is kept quietly."""
         self.reason = reason
-        if state is not self.state:
-            self.state = state
+        self.state = state
+        if state is not self._known:
+            self._known = state
             log.log(
                 logging.INFO if state in (State.READY, State.MUTED) else logging.WARNING,
                 "microphone %s: %s (%s)", self.name, state, reason,
@@ -189,9 +193,10 @@ class Microphone:
 
 
 def _kill(process: Process) -> None:
+    """Not ``process.kill``: that polls first, and takes the exit status from whoever waits for it."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _end(process: Process) -> None:

@@ -35,6 +35,7 @@ class Launcher:
         self.ready = asyncio.Event()
         self.pids: set[int] = set()
         """Workers that have been forked and have not ended."""
+        self._childless = asyncio.Event()
         self._settled = asyncio.Event()
         self._plan = plan
         self._on_exit = on_exit
@@ -58,6 +59,12 @@ class Launcher:
         self._waiting.append((theirs, forked))
         self._ask()
         return ours, forked
+
+    async def ended(self, patience_s: float) -> None:
+        """Returns when no worker is left, or after so many seconds."""
+        if self.pids and self.ready.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._childless.wait(), patience_s)
 
     async def close(self) -> None:
         """End the template. Workers live until their sockets are closed."""
@@ -132,11 +139,14 @@ class Launcher:
                         self._ask()
                     case Forked(pid=pid):
                         self.pids.add(pid)
+                        self._childless.clear()
                         forked = self._asked.popleft()
                         if not forked.done():
                             forked.set_result(pid)
                     case Exited(pid=pid, status=status):
                         self.pids.discard(pid)
+                        if not self.pids:
+                            self._childless.set()
                         self._on_exit(pid, status)
         finally:
             self.ready.clear()

@@ -129,11 +129,10 @@ class Pool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in list(self.workers):
             self._dismiss(worker)
-        until = now() + END_S
-        while self._launcher.pids and now() < until:  # noqa: ASYNC110 - the template tells, in its own time
-            await asyncio.sleep(0.01)
+        await self._launcher.ended(END_S)
         for pid in self._launcher.pids:
             _kill(pid)
+        await self._launcher.ended(END_S)
         await self._launcher.close()
 
     def _lost(self, worker: WorkerLink) -> None:

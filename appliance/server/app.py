@@ -105,7 +105,7 @@ class Service:
         refusal = self._barred(request)
         if refusal is not None:
             return refusal
-        return JSONResponse({"microphones": [structs.asdict(feed.info) for feed in self._feeds.values()]})
+        return JSONResponse({"microphones": [structs.asdict(feed.describe()) for feed in self._feeds.values()]})
 
     async def _microphone(self, socket: WebSocket) -> None:
         refusal = self._barred(socket)

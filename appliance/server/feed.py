@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct, structs
@@ -30,10 +31,11 @@ class MicrophoneInfo(Struct, frozen=True, kw_only=True):
 
 
 class Feed:
-    """One microphone's broadcast. ``info`` is kept by whoever runs the microphone."""
+    """One microphone's broadcast. ``describe`` tells what is known about it now."""
 
-    def __init__(self, info: MicrophoneInfo) -> None:
-        self.info = info
+    def __init__(self, name: str, describe: Callable[[], MicrophoneInfo]) -> None:
+        self.name = name
+        self.describe = describe
         self.dropped = 0
         self._subscribers: set[_Subscriber] = set()
 
@@ -42,9 +44,8 @@ class Feed:
         if self._subscribers:
             self._tell(encoded(event), optional=isinstance(event, Partial))
 
-    def changed(self, info: MicrophoneInfo) -> None:
+    def changed(self) -> None:
         """The microphone's state is another."""
-        self.info = info
         self._tell(self._state(), optional=False)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -81,7 +82,7 @@ class Feed:
                 subscriber.end(1013, "this subscriber reads too slowly")
 
     def _state(self) -> str:
-        return msgspec.json.encode({"type": "microphone", **structs.asdict(self.info)}).decode()
+        return msgspec.json.encode({"type": "microphone", **structs.asdict(self.describe())}).decode()
 
 
 class _Subscriber:
