@@ -153,7 +153,7 @@ class Daemon:
             on_event=lambda event: feed.publish(event),
             on_change=lambda: feed.changed(),
         )
-        feed = Feed(microphone.name, info)
+        feed = Feed(info)
         self._listeners.append(listener)
         return feed
 

@@ -33,8 +33,7 @@ class MicrophoneInfo(Struct, frozen=True, kw_only=True):
 class Feed:
     """One microphone's broadcast. ``describe`` tells what is known about it now."""
 
-    def __init__(self, name: str, describe: Callable[[], MicrophoneInfo]) -> None:
-        self.name = name
+    def __init__(self, describe: Callable[[], MicrophoneInfo]) -> None:
         self.describe = describe
         self.dropped = 0
         self._subscribers: set[_Subscriber] = set()

@@ -209,7 +209,7 @@ def test_a_slow_subscriber_is_dropped_and_not_waited_for() -> None:
     final = Final(0, "word", (Word("word", 0, 16_000, 1.0),), 1.0, "en", 0, 16_000, Cause.SILENCE)
 
     async def work() -> None:
-        feed = Feed("m", lambda: info)
+        feed = Feed(lambda: info)
         serving = asyncio.create_task(feed.serve(_Slow()))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         while not feed._subscribers:
