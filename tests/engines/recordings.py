@@ -42,16 +42,6 @@ def group(name: str) -> tuple[Recording, ...]:
     )
 
 
-def errors(expected: tuple[str, ...], got: tuple[str, ...]) -> int:
-    """Words to insert, delete or replace."""
-    row = list(range(len(got) + 1))
-    for i, word in enumerate(expected, 1):
-        diagonal, row[0] = row[0], i
-        for j, other in enumerate(got, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
-    return row[-1]
-
-
 def said(hypothesis) -> tuple[str, ...]:
     return tuple(word.text for word in hypothesis.words)
 

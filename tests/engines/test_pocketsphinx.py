@@ -2,7 +2,8 @@ import pytest
 
 from appliance.core.problems import Kind, Refused
 from appliance.engines.registry import ModelSpec, load
-from tests.engines.recordings import Recording, errors, feed, group, said, well_timed
+from appliance.text.errors import word_errors
+from tests.engines.recordings import Recording, feed, group, said, well_timed
 
 CLEAR = ("LJ001-0008", "aew_a0001", "aew_a0003", "0880", "LJ001-0004")
 """Short recordings of three speakers that it understands best."""
@@ -39,7 +40,7 @@ def test_texts_times_and_confidences(english, recordings):
         hypothesis = heard(english, recording.samples)
         assert well_timed(hypothesis, len(recording.samples) + 160), recording.name
         assert not any("<" in word or "[" in word or "(" in word for word in said(hypothesis))
-        wrong += errors(recording.words, said(hypothesis))
+        wrong += word_errors(recording.words, said(hypothesis))
         words += len(recording.words)
     assert wrong <= MOST_ERRORS * words
 
@@ -58,7 +59,7 @@ def test_utterances_one_after_the_other(english, recordings):
         feed(stream, recording.samples)
         hypothesis = stream.finish()
         assert well_timed(hypothesis, len(recording.samples) + 160)
-        assert errors(recording.words, said(hypothesis)) <= len(recording.words) // 2
+        assert word_errors(recording.words, said(hypothesis)) <= len(recording.words) // 2
 
 
 def test_partials_come_while_it_listens(english, recordings):

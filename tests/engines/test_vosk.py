@@ -3,7 +3,8 @@ import pytest
 from appliance.core.problems import Kind, Refused
 from appliance.engines.registry import ModelSpec, load
 from appliance.packs.store import embedded
-from tests.engines.recordings import errors, feed, group, said, well_timed
+from appliance.text.errors import word_errors
+from tests.engines.recordings import feed, group, said, well_timed
 from tests.sound import noise
 
 MOST_ERRORS = 0.08
@@ -39,7 +40,7 @@ def test_texts_times_and_confidences(kiosk, recordings):
     for recording in recordings:
         hypothesis = heard(kiosk, recording.samples)
         assert well_timed(hypothesis, len(recording.samples)), recording.name
-        wrong += errors(recording.words, said(hypothesis))
+        wrong += word_errors(recording.words, said(hypothesis))
         words += len(recording.words)
     assert words > 80
     assert wrong <= MOST_ERRORS * words
@@ -99,7 +100,7 @@ def test_partials_grow_into_the_final(kiosk, recordings):
         seen.append(said(hypothesis))
     assert seen[0] == ()
     assert len(set(seen)) >= len(recording.words)
-    assert errors(said(stream.finish()), seen[-1]) <= 1
+    assert word_errors(said(stream.finish()), seen[-1]) <= 1
     assert said(stream.partial()) == ()
 
 
@@ -128,7 +129,7 @@ def of_digits(recordings):
 
 def test_a_grammar_holds(kiosk, recordings):
     recording = of_digits(recordings)
-    assert errors(recording.words, said(heard(kiosk, recording.samples, DIGITS))) <= 1
+    assert word_errors(recording.words, said(heard(kiosk, recording.samples, DIGITS))) <= 1
     assert set(said(heard(kiosk, recording.samples, ("stop", "go", "help")))) <= {"stop", "go", "help"}
     assert said(heard(kiosk, recording.samples, (" ".join(recording.words),))) == recording.words
 

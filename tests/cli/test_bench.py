@@ -1,0 +1,34 @@
+"""``appliance bench`` as a program: it measures a real daemon, and says what it does not know."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.material import shared
+
+BENCH = [sys.executable, "-m", "appliance", "bench"]
+
+
+def test_silence_is_measured() -> None:
+    command = [*BENCH, "silence", "--seconds", "3", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    (row,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert row["aim"] == "<= 3"
+    assert 0 < row["value"] < 100
+    assert done.returncode == (0 if row["good"] else 1)
+
+
+def test_the_gate_is_measured_on_labelled_recordings() -> None:
+    command = [*BENCH, "voice", "--speech", str(shared("speech")), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    rows = {row["what"]: row["value"] for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["speech that reaches the recogniser, built"] > 98
+    assert rows["voiced frames, built: precision"] > 94
+
+
+def test_an_unknown_measure_is_bad_usage() -> None:
+    done = subprocess.run([*BENCH, "speed"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "no measure speed" in done.stderr
