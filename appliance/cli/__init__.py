@@ -14,6 +14,8 @@ COMMANDS = {
     "listen": "a microphone to text, live in the terminal",
     "devices": "the microphones of this machine",
     "models": "model packs: list, install, verify, remove",
+    "keys": "API keys: create, list, change, revoke",
+    "trust": "whom devices trust for encrypted connections",
     "demo": "prove the main job with speech made on the spot",
     "bench": "measure this machine",
 }

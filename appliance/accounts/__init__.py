@@ -1,0 +1,1 @@
+"""Who may stream, and how much: keys, the tokens issued for them, what they have used, and who guesses."""
