@@ -26,8 +26,18 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     host: str
     port: Annotated[int, Meta(ge=0, le=65535)]
     max_message_bytes: Annotated[int, Meta(ge=65536)]
-    auth: Literal["auto", "open"]
+    auth: Literal["auto", "keys", "open"]
     drain_s: Annotated[float, Meta(ge=0, le=600)]
+    state_dir: str
+    max_upload_bytes: Annotated[int, Meta(ge=65536)]
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    certificate: str
+    key: str
+    names: tuple[str, ...]
 
 
 class Recognizer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,17 +64,25 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
     server: Server
+    tls: Tls
     recognizer: Recognizer
     endpointing: Endpointing
     scheduling: Settings
     log: Log
+    limits: dict[str, dict[str, Annotated[float, Meta(ge=0)] | Literal[False]]] = {}
     microphones: tuple[MicrophoneConfig, ...] = (MicrophoneConfig(),)
 
     @property
     def models_dir(self) -> Path:
         """Where packs are installed."""
         named = self.recognizer.models_dir
-        return models_dir() if named == "auto" else Path(os.path.expanduser(named))
+        return state_dir() / "models" if named == "auto" else Path(os.path.expanduser(named))
+
+    @property
+    def state_dir(self) -> Path:
+        """Where keys, usage and certificates are kept."""
+        named = self.server.state_dir
+        return state_dir() if named == "auto" else Path(os.path.expanduser(named))
 
 
 def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
@@ -86,16 +104,19 @@ def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None =
     names = [microphone.name for microphone in config.microphones]
     if len(set(names)) != len(names):
         raise ConfigError(f"{path or 'configuration'}: microphones.name: two microphones have the same name")
+    if bool(config.tls.certificate) != bool(config.tls.key):
+        missing = "key" if config.tls.certificate else "certificate"
+        raise ConfigError(f"{path or 'configuration'}: tls.{missing}: is empty; a certificate of your own needs both")
     return config
 
 
-def models_dir() -> Path:
-    """The default place of the packs: the service's state directory, else the user's data."""
+def state_dir() -> Path:
+    """The default place of all that is kept: the service's state directory, else the user's data."""
     state = os.environ.get("STATE_DIRECTORY")
     if state:
-        return Path(state.split(":")[0]) / "models"
+        return Path(state.split(":")[0])
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "appliance" / "models"
+    return Path(data).expanduser() / "appliance"
 
 
 def _lay_over(values: dict[str, Any], own: dict[str, Any]) -> None:

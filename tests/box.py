@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -47,24 +48,33 @@ def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) ->
 
 @contextlib.asynccontextmanager
 async def box(*models: ModelSpec, **settings: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """A ready daemon on a free port, without microphones unless asked for; ``settings``: the configuration's tables."""
-    tables: dict[str, Any] = {"microphones": [], **settings}
-    tables["server"] = {"port": 0, **tables.get("server", {})}
-    daemon = Daemon(load(None, tables), Selection(models or (fake(),), "the test asks for it"))
+    """A ready daemon on a free port, without TLS and microphones unless asked for; ``settings``: the configuration's tables."""
+    with tempfile.TemporaryDirectory() as state:
+        tables: dict[str, Any] = {"microphones": [], "tls": {"enabled": False}, **settings}
+        tables["server"] = {"port": 0, "state_dir": state, **tables.get("server", {})}
+        async with running(
+            Daemon(load(None, tables), Selection(models or (fake(),), "the test asks for it"))
+        ) as daemon:
+            yield daemon
+
+
+@contextlib.asynccontextmanager
+async def running(daemon: Daemon) -> AsyncIterator[Daemon]:
+    """The daemon, ready; stopped at the end."""
     ready = asyncio.Event()
-    running = asyncio.create_task(daemon.run(lambda _: ready.set()))
+    work = asyncio.create_task(daemon.run(lambda _: ready.set()))
     waiting = asyncio.create_task(ready.wait())
     try:
-        await asyncio.wait({running, waiting}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
+        await asyncio.wait({work, waiting}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
         assert ready.is_set(), "the daemon did not become ready"
         yield daemon
     finally:
         waiting.cancel()
-        if not running.done():
+        if not work.done():
             daemon.stop()
-        await running
+        await work
 
 
 def url(daemon: Daemon, scheme: str = "http") -> str:

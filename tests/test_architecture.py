@@ -29,10 +29,20 @@ RULES: dict[str, tuple[str, ...]] = {
     "text":                       (*VOCABULARY, "text"),
     "dialects":                   (*VOCABULARY, "dialects.base"),
     "dialects.__init__":          ("dialects",),
+    "dialects.assemblyai_v3":     (*VOCABULARY, "dialects.base", "dialects.assemblyai_v3_query"),
+    "dialects.cartesia":          (*VOCABULARY, "dialects.base", "dialects.cartesia_common"),
+    "dialects.cartesia_turns":    (*VOCABULARY, "dialects.base", "dialects.cartesia_common"),
+    "dialects.elevenlabs":        (*VOCABULARY, "dialects.base", "dialects.elevenlabs_query"),
+    # its transcripts are subtitles if the client so wishes
+    "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
     "packs":                      (*VOCABULARY, "engines.registry", "packs"),
     "scheduling":                 ("core", "engines.registry", "packs.languages", "scheduling"),
     "scheduling.worker":          ("core", "scheduling", "text"),
-    "server":                     (*VOCABULARY, "dialects", "scheduling", "server"),
+    "accounts":                   (*VOCABULARY, "accounts"),
+    "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),
+    # the one part of it that opens files
+    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling"),
+    "recording":                  (*VOCABULARY, "audio"),
     "capture":                    (*VOCABULARY, "audio", "scheduling", "capture"),
     "config":                     (*VOCABULARY, "scheduling"),
     "daemon":                     ("",),
@@ -50,11 +60,13 @@ LIBRARIES = {
     "pocketsphinx":               "engines.pocketsphinx",
     "onnxruntime":                "vad.silero",
     "soxr":                       "audio.resample",
+    "soundfile":                  "recording",
     "text_to_num":                "text.numbers",
     "sounddevice":                "capture",
+    "cryptography":               "server.certificates",
 }  # fmt: skip
 """Third-party libraries and the one part that knows them."""
-LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice")
+LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice", "soundfile", "cryptography")
 """Those that are imported only when they are chosen."""
 ROOTS = ("daemon", "cli", "bench", "__main__")
 """They may import everything; only they import each other."""

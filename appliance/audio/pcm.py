@@ -65,10 +65,15 @@ def as_int16(samples: Mono) -> NDArray[np.int16]:
     return np.clip(scaled, -32_768, 32_767).astype(np.int16)
 
 
+def volume(samples: NDArray[np.int16]) -> float:
+    """Root mean square, 1 being full scale; 0 for no samples."""
+    return float(np.sqrt(np.mean(np.square(samples.astype(np.float64))))) / 32_768 if len(samples) else 0.0
+
+
 def level(samples: NDArray[np.int16]) -> float:
     """Root mean square in dBFS; -100 for digital silence or no samples."""
-    power = float(np.mean(np.square(samples.astype(np.float64)))) if len(samples) else 0.0
-    return max(-100.0, 10 * np.log10(power / 32_768**2)) if power else -100.0
+    loud = volume(samples)
+    return max(-100.0, 20 * float(np.log10(loud))) if loud else -100.0
 
 
 def clipped(samples: NDArray[np.int16]) -> int:

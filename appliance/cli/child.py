@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import sys
+import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
@@ -30,18 +31,19 @@ class Child(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def own_daemon(*options: str, quiet: bool = False) -> AsyncIterator[Child]:
-    """``appliance serve`` on a free port with these options."""
-    began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "appliance", "serve", "--port", "0", *options,
-        stdout=PIPE, stderr=DEVNULL if quiet else None,
-    )  # fmt: skip
-    try:
-        yield await _ready(process, began)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.communicate()
+    """``appliance serve`` on a free port with these options; what it keeps is gone with it."""
+    with tempfile.TemporaryDirectory() as state:
+        began = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "appliance", "serve", "--port", "0", "--no-tls", "--state-dir", state, *options,
+            stdout=PIPE, stderr=DEVNULL if quiet else None,
+        )  # fmt: skip
+        try:
+            yield await _ready(process, began)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.communicate()
 
 
 async def _ready(process: asyncio.subprocess.Process, began: float) -> Child:

@@ -22,6 +22,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "host": ("server", "host"),
     "port": ("server", "port"),
     "auth": ("server", "auth"),
+    "state_dir": ("server", "state_dir"),
+    "tls": ("tls", "enabled"),
 }
 """Command line option -> table and key of the configuration."""
 

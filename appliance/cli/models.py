@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec.structs import asdict
 
-from appliance.config import models_dir
+from appliance.config import load
 from appliance.packs.catalogue import CATALOGUE, Pack, named
 from appliance.packs.disk import megabytes
 from appliance.packs.store import PackError, Progress, Store, embedded
@@ -28,7 +28,7 @@ where = click.option(
     "--models-dir",
     "store",
     type=click.Path(file_okay=False, path_type=Path),
-    default=models_dir,
+    default=lambda: load().models_dir,
     callback=lambda context, parameter, folder: Store(folder),
     help="Where the models are, if not in the usual place.",
 )

@@ -13,14 +13,19 @@ from appliance.cli.common import configured, fail, log_to_stderr, recognizer_opt
 @click.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
-@click.option("--auth", help="'open' takes any key; needed to leave loopback.")
+@click.option("--auth", help="'keys': those of appliance keys; 'open': any; 'auto': open on loopback, else keys.")
+@click.option("--tls/--no-tls", default=None, help="The second listener, with https and wss.")
+@click.option("--state-dir", help="Where keys, usage and certificates are kept.")
 @recognizer_options
 def serve(
-    file: Path | None, host: str | None, port: int | None, auth: str | None,
+    file: Path | None, host: str | None, port: int | None, auth: str | None, tls: bool | None, state_dir: str | None,
     engine: str | None, model: str | None, language: str | None,
 ) -> None:  # fmt: skip
     """Serve the streaming APIs and listen to the microphones until told to stop."""
-    config = configured(file, host=host, port=port, auth=auth, engine=engine, model=model, language=language)
+    config = configured(
+        file, host=host, port=port, auth=auth, tls=tls, state_dir=state_dir,
+        engine=engine, model=model, language=language,
+    )  # fmt: skip
     log_to_stderr(config.log.level)
 
     from appliance.config import ConfigError
@@ -42,13 +47,22 @@ def _announce(daemon: object) -> None:
 
     assert isinstance(daemon, Daemon)
     assert daemon.bound is not None
-    host, port = daemon.bound
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = _url("http", *daemon.bound)
+    secure = f" and {_url('https', *daemon.bound_tls)}" if daemon.bound_tls else ""
     click.echo(
-        f"ready on {url}\n"
+        f"ready on {url}{secure}\n"
         f"  health            curl {url}/readyz\n"
         f"  microphones       curl {url}/v1/microphones   (live: ws{url[4:]}/v1/microphones/default)\n"
-        f'  Gnani Vachana     GnaniSTTStreamClient(base_url="{url}", api_key="any")\n'
+        f'  ElevenLabs        ElevenLabs(base_url="{url}", api_key=...)\n'
+        f'  Cartesia          Cartesia(base_url="{url}", api_key=...)\n'
+        f'  AssemblyAI v3     StreamingClientOptions(api_host="ws{url[4:]}", api_key=...)\n'
+        f'  Gnani Vachana     GnaniSTTStreamClient(base_url="{url}", api_key=...)\n'
+        f"  and others        docs/dialects\n"
+        f"  the key           {'any' if daemon.open_house else 'appliance keys create NAME'}\n"
         f"  try it            appliance demo --url {url}\n"
         f"stop with Ctrl-C"
     )
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

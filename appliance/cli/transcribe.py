@@ -14,9 +14,10 @@ from msgspec import structs
 from appliance.cli.common import configured, fail, recognizer_options
 from appliance.config import Config
 from appliance.core.events import Final, seconds
-from appliance.core.options import AudioFormat, SessionOptions
+from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.session import Session
+from appliance.recording import Recording, Unreadable
 from appliance.text.subtitles import srt, vtt
 
 BLOCK_S = 0.25
@@ -33,7 +34,7 @@ def transcribe(
     files: tuple[Path, ...], style: str, numerals: bool,
     file: Path | None, engine: str | None, model: str | None, language: str | None,
 ) -> None:  # fmt: skip
-    """Transcribe WAV, FLAC or Ogg FILES to standard output.
+    """Transcribe WAV, FLAC, Ogg or MP3 FILES to standard output.
 
     Ends with 0 when all went well, 1 when a file could not be transcribed (the others are), 2 for bad usage.
     """
@@ -57,8 +58,9 @@ def transcribe(
         for path in files:
             try:
                 finals, duration = _finals(path, recognizer, voice, config, numerals, progress(path))
-            except _Unreadable as error:
-                click.echo(f"appliance: {_printable(str(error))}", err=True)
+            except Unreadable as error:
+                reason = error if path.exists() else "no such file"
+                click.echo(f"appliance: {_printable(f'{path}: {reason}')}", err=True)
                 failed = True
                 continue
             click.echo(RENDER[style](path, finals, duration), nl=style in ("text", "json"))
@@ -70,41 +72,26 @@ def _printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-class _Unreadable(Exception):
-    """A file that is missing or not audio."""
-
-
 def _finals(
     path: Path, recognizer: Recognizer, voice: VadModel, config: Config, numerals: bool, progress: Progress
 ) -> tuple[list[Final], float]:
-    """What was said in a file, and how many seconds of audio it has."""
-    import soundfile
-
+    """What was said in a file, and how many seconds of audio it has. Raises ``Unreadable``."""
     from appliance.text.numbers import digits
 
-    try:
-        with soundfile.SoundFile(path) as audio:
-            options = SessionOptions(
-                audio=AudioFormat(rate=audio.samplerate, channels=audio.channels),
-                endpointing=config.endpointing,
-                partial_ms=0,
-                numerals=numerals,
-            )
-            session = Session(options, recognizer, voice.stream(), readable=digits)
-            finals: list[Final] = []
-            heard = 0
-            try:
-                for block in audio.blocks(blocksize=max(1, int(audio.samplerate * BLOCK_S)), dtype="int16"):
-                    finals += _only_finals(session.push(block.tobytes()))
-                    heard += len(block)
-                    progress(heard / max(1, audio.frames))
-                finals += _only_finals(session.finish())
-            finally:
-                session.close()
-    except (OSError, RuntimeError) as error:
-        reason = "no such file" if not path.exists() else f"not readable as audio ({error})"
-        raise _Unreadable(f"{path}: {reason}") from error
-    return finals, heard / audio.samplerate
+    with Recording(path) as recording:
+        options = SessionOptions(audio=recording.audio, endpointing=config.endpointing, partial_ms=0, numerals=numerals)
+        session = Session(options, recognizer, voice.stream(), readable=digits)
+        finals: list[Final] = []
+        heard_s = 0.0
+        try:
+            while piece := recording.read(BLOCK_S):
+                finals += _only_finals(session.push(piece))
+                heard_s += len(piece) / recording.audio.bytes_per_second
+                progress(heard_s / recording.duration_s)
+            finals += _only_finals(session.finish())
+        finally:
+            session.close()
+    return finals, heard_s
 
 
 def _only_finals(events: Iterator[Any]) -> list[Final]:

@@ -83,6 +83,12 @@ class Committed(Event, frozen=True, tag="committed"):
     empty: bool
 
 
+class Heard(Event, frozen=True, tag="heard"):
+    """The first ``wire`` bytes of the audio have been dealt with; only for who asked to know."""
+
+    wire: int
+
+
 class Closed(Event, frozen=True, tag="closed"):
     """Nothing follows. ``audio`` is how much was heard; ``problem`` is absent when the client finished."""
 
@@ -90,7 +96,7 @@ class Closed(Event, frozen=True, tag="closed"):
     problem: Problem | None = None
 
 
-AnyEvent = SpeechStarted | Partial | SpeechEnded | Final | Committed | Closed
+AnyEvent = SpeechStarted | Partial | SpeechEnded | Final | Committed | Heard | Closed
 
 
 def seconds(samples: int) -> float:

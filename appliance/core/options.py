@@ -79,6 +79,8 @@ class Endpointing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Audio before the first voiced frame that the recogniser still gets."""
     hangover_ms: Milliseconds = 320
     """Audio after the last voiced frame that the recogniser still gets; then its words are settled."""
+    min_volume: Probability = 0.0
+    """Root mean square (1 is full scale) below which a frame counts as silence whatever the detector says."""
     longest_ms: Annotated[int, Meta(ge=1_000, le=600_000)] = 30_000
     """A segment longer than this is cut, at a pause if there is one in its last tenth."""
 
@@ -94,6 +96,8 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
     """Speech between two partials; 0 means none."""
     phrases: tuple[str, ...] = ()
     """A closed grammar: only these phrases can be recognised. Empty means free speech."""
+    acknowledge: bool = False
+    """Tell by ``Heard`` how far the audio has been dealt with, for protocols that answer every message."""
     numerals: bool = False
     """Finals have numbers in digits (inverse text normalisation), where the language is one that can."""
 
@@ -101,13 +105,16 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
 class Changes(Struct, frozen=True, kw_only=True):
     """What may change while a session runs; ``None`` leaves a thing as it is."""
 
+    audio: AudioFormat | None = None
+    """Only before the first byte of audio; later it is ignored."""
     endpointing: Endpointing | None = None
     partial_ms: int | None = None
     phrases: tuple[str, ...] | None = None
+    numerals: bool | None = None
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """How a client must keep time (``core.pace``), as its dialect documents it. Seconds; ``None``: no such limit."""
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a dialect documents as its service's limits; an owner may set each otherwise. ``None``: no such limit."""
 
     idle_s: float | None = None
     """Without audio."""
@@ -117,3 +124,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Of sending faster than real time without a pause."""
     flush_s: float | None = None
     """Without audio, after which what was heard is settled as if the client had asked for it."""
+    shortest_frame_ms: float | None = None
+    """Audio of one message, at least."""
+    longest_frame_ms: float | None = None
+    """Audio of one message, at most."""
+    sessions: int | None = None
+    """Of one account at a time."""
+    resume_s: float | None = None
+    """That a session lives on without its socket; ``None``: it ends with the socket."""
+    takeover_s: float | None = None
+    """Since its socket was last heard, after which a session may be taken over by another one."""

@@ -38,6 +38,10 @@ class Pace:
         if not self._flushed:
             self._last_audio = now
 
+    def ahead(self, now: float) -> bool:
+        """The client has sent more than real time allows, so it can be made to wait."""
+        return self._ahead_at(now) > SLACK_S
+
     def flush_due(self, now: float) -> bool:
         """Audio has stopped for ``flush_s``; true once per stop."""
         due = not self._flushed and self._limits.flush_s is not None and now - self._last_audio >= self._limits.flush_s

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from appliance.audio.frames import Framer
-from appliance.audio.pcm import PcmDecoder
+from appliance.audio.pcm import PcmDecoder, volume
 from appliance.audio.resample import Resampler
 from appliance.core.endpoint import Endpointer, Mark, Turn
 from appliance.core.events import (
@@ -23,12 +23,13 @@ from appliance.core.events import (
     Closed,
     Committed,
     Final,
+    Heard,
     Partial,
     SpeechEnded,
     SpeechStarted,
     Word,
 )
-from appliance.core.options import Changes, Mode, SessionOptions
+from appliance.core.options import AudioFormat, Changes, Mode, SessionOptions
 from appliance.core.ports import Readable, Recognizer, Samples, Vad
 from appliance.core.stability import Stability
 
@@ -91,9 +92,7 @@ class Session:
         self._readable = readable
         self._options = options
         self._language = recognizer.capabilities.language
-        self._wire = options.audio
-        self._decoder = PcmDecoder(options.audio, riff=start.wire == 0)
-        self._resampler = Resampler(options.audio.rate)
+        self._read(options.audio)
         self._framer = Framer(vad.frame)
         self._vad = vad
         self._position = start.position
@@ -114,6 +113,8 @@ class Session:
         """Audio in the client's format, any number of bytes."""
         self.consumed += len(data)
         yield from self._hear(self._resampler.push(self._decoder.push(data)))
+        if self._options.acknowledge:
+            yield Heard(self.consumed)
 
     def commit(self) -> Iterator[AnyEvent]:
         """End the segment here, whoever speaks; exactly one ``Committed`` follows."""
@@ -125,6 +126,8 @@ class Session:
     def configure(self, changes: Changes) -> Iterator[AnyEvent]:
         """New settings from here on; a new grammar ends the utterance in progress, not the segment."""
         known = {name: value for name, value in structs.asdict(changes).items() if value is not None}
+        if known.pop("audio", None) is not None and not self.consumed:
+            self._read(changes.audio or self._wire)
         self._options = structs.replace(self._options, **known)
         self._endpointer.configure(self._options.endpointing)
         if changes.phrases is not None:
@@ -156,11 +159,19 @@ class Session:
         wire = self._start.wire + self._decoder.header + samples * self._wire.frame_bytes
         return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet)
 
+    def _read(self, audio: AudioFormat) -> None:
+        self._wire = audio
+        self._decoder = PcmDecoder(audio, riff=self.consumed == 0)
+        self._resampler = Resampler(audio.rate)
+
     # hearing
 
     def _hear(self, samples: Samples) -> Iterator[AnyEvent]:
         frames = self._framer.push(samples)
+        quiet = self._options.endpointing.min_volume
         for frame, probability in zip(frames, self._vad.probabilities(frames), strict=True):
+            if quiet and volume(frame) < quiet:
+                probability = 0.0
             mark = self._endpointer.step(probability)
             self._position += len(frame)
             if self._utterance is None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
-from appliance.core.events import AnyEvent
-from appliance.core.options import Changes, Endpointing, Limits, SessionOptions
+from appliance.core.events import AnyEvent, Final
+from appliance.core.options import AudioFormat, Changes, Endpointing, Limits, SessionOptions
 from appliance.core.problems import Kind, Problem
+
+REASON_BYTES = 123
 
 
 class Handshake(Struct, frozen=True):
@@ -20,15 +23,21 @@ class Handshake(Struct, frozen=True):
     query: Sequence[tuple[str, str]]
     endpointing: Endpointing = Endpointing()
     """The appliance's own, for what the dialect leaves open."""
+    limits: Limits = Limits()
+    """The dialect's own, with what the owner has set otherwise."""
 
 
 class SessionInfo(Struct, frozen=True):
-    """What is known once a session exists. ``clock`` gives unix seconds."""
+    """What is known once a session exists. ``id`` is a UUID of version 4; ``clock`` gives unix seconds."""
 
     id: str
     language: str
     model: str
     clock: Callable[[], float]
+    resumed: bool = False
+    """It goes on after its socket was lost; what was not delivered follows the opening."""
+    longest_s: float | None = None
+    """How long it may last, when a token says so or the limits do."""
 
 
 # effects: what the server is to do
@@ -93,8 +102,77 @@ class Opening(Struct, frozen=True, kw_only=True):
     dialect: Dialect
     options: SessionOptions
     limits: Limits
-    key: str | None
-    """The API key as it came; whether it is good is for ``accounts`` to say."""
+    keys: tuple[str, ...]
+    """API keys and tokens as they came, those that count first; whether one is good is for ``accounts`` to say."""
+    resume: str | None = None
+    """The session that is to go on; then the dialect and the options are that one's, and these are not used."""
+    id_header: str = ""
+    """A header of the upgrade's answer that shall carry the session's id."""
+
+
+# beside the WebSocket: plain HTTP
+
+
+class Request(Struct, frozen=True):
+    """An HTTP request as ``Handshake`` has it. ``body`` is empty where the endpoint takes uploads."""
+
+    path: str
+    headers: Mapping[str, str]
+    query: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+
+class Answer(Struct, frozen=True):
+    """An HTTP response."""
+
+    status: int
+    body: str
+    media: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class TokenWish(Struct, frozen=True, kw_only=True):
+    """A token is wanted, good for the dialects of ``realm``."""
+
+    keys: tuple[str, ...]
+    realm: str
+    lifetime_s: float
+    single_use: bool
+    answer: Callable[[str], Answer]
+    """With the token."""
+    longest_s: float | None = None
+    """Of the session that is opened with it."""
+    prefix: str = ""
+
+
+class Transcript(Struct, frozen=True):
+    """What was said in an upload of so many samples at 16 kHz."""
+
+    finals: tuple[Final, ...]
+    audio: int
+    language: str
+
+
+class Upload(Struct, frozen=True, kw_only=True):
+    """The body is audio, to be transcribed as a whole."""
+
+    keys: tuple[str, ...]
+    options: SessionOptions
+    """``audio`` is ignored where the file says how it is encoded."""
+    raw: AudioFormat | None
+    """What the body is when it is no file."""
+    answer: Callable[[Transcript], Answer]
+
+
+class Endpoint(Struct, frozen=True):
+    """One method of one path. ``path`` may have ``{name}`` parts."""
+
+    method: str
+    path: str
+    read: Callable[[Request], TokenWish | Upload | Answer]
+    refuse: Callable[[Problem], Answer]
+    upload: bool = False
+    """The body is audio of any length; ``read`` does not get it."""
 
 
 class Dialect(Protocol):
@@ -102,6 +180,12 @@ class Dialect(Protocol):
 
     name: str
     paths: tuple[str, ...]
+    """Of the WebSocket; they may have ``{name}`` parts."""
+    realm: str
+    """Dialects of one realm take each other's tokens."""
+    limits: Limits
+    """As the service documents them."""
+    endpoints: tuple[Endpoint, ...]
 
     @classmethod
     def open(cls, handshake: Handshake) -> Opening | Refusal:
@@ -124,12 +208,32 @@ class Dialect(Protocol):
         """The session ends with a problem: the dialect's words, then a ``Hangup``."""
 
 
+# small things every codec needs
+
+
+def said(message: Struct | Mapping[str, object]) -> Send:
+    """A message as JSON."""
+    return Send(msgspec.json.encode(message).decode())
+
+
+def hangup(code: int, reason: str) -> Hangup:
+    """A close whose reason fits into its frame: 123 bytes (RFC 6455, 5.5)."""
+    return Hangup(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+
+def single(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Each parameter once; the last one counts."""
+    return dict(query)
+
+
 __all__ = [
+    "Answer",
     "Command",
     "Commit",
     "Configure",
     "Dialect",
     "Effect",
+    "Endpoint",
     "Finish",
     "Handshake",
     "Hangup",
@@ -139,6 +243,13 @@ __all__ = [
     "Opening",
     "Problem",
     "Refusal",
+    "Request",
     "Send",
     "SessionInfo",
+    "TokenWish",
+    "Transcript",
+    "Upload",
+    "hangup",
+    "said",
+    "single",
 ]

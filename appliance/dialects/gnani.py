@@ -16,7 +16,19 @@ from msgspec import Struct, structs
 from appliance.core.events import AnyEvent, Closed, Final, SpeechEnded, SpeechStarted, milliseconds
 from appliance.core.options import AudioFormat, Limits, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem
-from appliance.dialects.base import Command, Effect, Handshake, Hangup, Hear, Opening, Refusal, Send, SessionInfo
+from appliance.dialects.base import (
+    Command,
+    Effect,
+    Endpoint,
+    Handshake,
+    Hangup,
+    Hear,
+    Opening,
+    Refusal,
+    SessionInfo,
+    hangup,
+    said,
+)
 
 RATES = (8_000, 16_000, 44_100, 48_000)
 CHUNK = 512
@@ -35,8 +47,18 @@ SILENCE_MS = 500
 FLUSH_S = 0.4
 """Without frames, after which what was heard is settled: the SDK closes 1.0 s after its last frame."""
 
-STATUS: dict[Kind, int] = {Kind.NO_KEY: 401, Kind.BAD_KEY: 403, Kind.TOO_MANY_STREAMS: 429, Kind.NOT_READY: 503,
-                           Kind.SHUTTING_DOWN: 503}  # fmt: skip
+STATUS: dict[Kind, int] = {
+    Kind.NO_KEY: 401,
+    Kind.BAD_KEY: 403,
+    Kind.QUOTA_EXCEEDED: 403,
+    Kind.NOT_ALLOWED: 403,
+    Kind.TERMS_NOT_ACCEPTED: 403,
+    Kind.TOO_MANY_SESSIONS: 429,
+    Kind.TOO_MANY_STREAMS: 429,
+    Kind.RATE_LIMITED: 429,
+    Kind.NOT_READY: 503,
+    Kind.SHUTTING_DOWN: 503,
+}
 """Problems answered before the upgrade; all others are told in-band, because the SDK shows a person only that text."""
 CLOSE: dict[Kind, int] = {
     Kind.ENGINE_FAILED: 1011,
@@ -99,6 +121,9 @@ class Gnani:
 
     name = "gnani"
     paths: tuple[str, ...] = ("/stt/v3/stream", "/stt/v3")
+    realm = "gnani"
+    limits = Limits(flush_s=FLUSH_S)
+    endpoints: tuple[Endpoint, ...] = ()
 
     def __init__(self, request: _Request) -> None:
         self._request = request
@@ -109,7 +134,7 @@ class Gnani:
     def open(cls, handshake: Handshake) -> Opening | Refusal:
         """Headers, or query parameters of the same names for browsers (our own extension)."""
         asked = {**{key.lower(): value for key, value in handshake.query}, **handshake.headers}
-        key = asked.get("x-api-key-id", "").strip() or None
+        key = asked.get("x-api-key-id", "").strip()
         try:
             request = _read(asked)
         except _Bad as bad:
@@ -121,7 +146,7 @@ class Gnani:
             partial_ms=0,
             numerals=request.numerals,
         )
-        return Opening(dialect=cls(request), options=options, limits=Limits(flush_s=FLUSH_S), key=key)
+        return Opening(dialect=cls(request), options=options, limits=handshake.limits, keys=(key,) if key else ())
 
     @classmethod
     def refuse(cls, problem: Problem, handshake: Handshake) -> Refusal:
@@ -134,7 +159,7 @@ class Gnani:
     def opening(self, session: SessionInfo) -> list[Effect]:
         self._clock = session.clock
         request_id = self._request.request_id or f"req_{session.id.replace('-', '')[:12]}"
-        return [_send(_Connected(self._now(), request_id, _Config(self._request.rate)))]
+        return [said(_Connected(self._now(), request_id, _Config(self._request.rate)))]
 
     def receive(self, message: str | bytes) -> list[Command | Effect]:
         """Text frames have no meaning in this protocol and are ignored."""
@@ -143,14 +168,14 @@ class Gnani:
     def emit(self, event: AnyEvent) -> list[Effect]:
         match event:
             case SpeechStarted():
-                return [_send(_Mark("speech_start", self._now()))]
+                return [said(_Mark("speech_start", self._now()))]
             case SpeechEnded():
                 self._ended_at = self._clock()
-                return [_send(_Mark("speech_end", self._now())), _send(_Mark("processing", self._now()))]
+                return [said(_Mark("speech_end", self._now())), said(_Mark("processing", self._now()))]
             case Final():
                 transcript = self._transcript(event)
                 self._ended_at = None
-                return [_send(transcript)]
+                return [said(transcript)]
             case Closed(problem=None):
                 return [Hangup(1000)]
             case Closed(problem=problem) if problem is not None:
@@ -217,13 +242,9 @@ def _read(asked: dict[str, str]) -> _Request:
 
 def _failure(problem: Problem, now: datetime) -> tuple[Effect, ...]:
     return (
-        _send(_Error(problem.message, _timestamp(now))),
-        Hangup(CLOSE.get(problem.kind, 1008), problem.message.encode()[:120].decode(errors="ignore")),
+        said(_Error(problem.message, _timestamp(now))),
+        hangup(CLOSE.get(problem.kind, 1008), problem.message),
     )
-
-
-def _send(message: Struct) -> Send:
-    return Send(msgspec.json.encode(message).decode())
 
 
 def _timestamp(now: datetime) -> str:

@@ -19,6 +19,7 @@ from appliance.dialects.base import (
     Command,
     Commit,
     Effect,
+    Endpoint,
     Finish,
     Handshake,
     Hangup,
@@ -28,12 +29,25 @@ from appliance.dialects.base import (
     Refusal,
     Send,
     SessionInfo,
+    hangup,
+    said,
 )
 
 TIMES = frozenset({"at", "start", "end", "audio"})
 """Fields that count samples in the events and seconds on the wire."""
-STATUS: dict[Kind, int] = {Kind.NO_KEY: 401, Kind.BAD_KEY: 403, Kind.NO_MODEL: 404, Kind.TOO_MANY_STREAMS: 429,
-                           Kind.NOT_READY: 503, Kind.SHUTTING_DOWN: 503}  # fmt: skip
+STATUS: dict[Kind, int] = {
+    Kind.NO_KEY: 401,
+    Kind.BAD_KEY: 401,
+    Kind.QUOTA_EXCEEDED: 403,
+    Kind.NOT_ALLOWED: 403,
+    Kind.TERMS_NOT_ACCEPTED: 403,
+    Kind.NO_MODEL: 404,
+    Kind.TOO_MANY_SESSIONS: 429,
+    Kind.TOO_MANY_STREAMS: 429,
+    Kind.RATE_LIMITED: 429,
+    Kind.NOT_READY: 503,
+    Kind.SHUTTING_DOWN: 503,
+}
 """HTTP status of a refusal; 400 for all others."""
 CLOSE: dict[Kind, int] = {Kind.ENGINE_FAILED: 1011, Kind.SHUTTING_DOWN: 1012, Kind.MESSAGE_TOO_BIG: 1009}
 """Close code of a problem; 1008 for all others."""
@@ -78,6 +92,9 @@ class Native:
 
     name = "native"
     paths: tuple[str, ...] = ("/v1/stream",)
+    realm = "native"
+    limits = Limits()
+    endpoints: tuple[Endpoint, ...] = ()
 
     @classmethod
     def open(cls, handshake: Handshake) -> Opening | Refusal:
@@ -106,8 +123,8 @@ class Native:
             phrases=asked.phrase,
             numerals=asked.numerals,
         )
-        key = asked.key or handshake.headers.get("authorization", "").removeprefix("Bearer ").strip() or None
-        return Opening(dialect=cls(), options=options, limits=Limits(), key=key)
+        key = asked.key or handshake.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        return Opening(dialect=cls(), options=options, limits=handshake.limits, keys=(key,) if key else ())
 
     @classmethod
     def refuse(cls, problem: Problem, handshake: Handshake) -> Refusal:
@@ -116,7 +133,7 @@ class Native:
 
     def opening(self, session: SessionInfo) -> list[Effect]:
         begin = {"type": "begin", "session": session.id, "model": session.model, "language": session.language}
-        return [Send(msgspec.json.encode(begin).decode())]
+        return [said(begin)]
 
     def receive(self, message: str | bytes) -> list[Command | Effect]:
         if isinstance(message, bytes):
@@ -141,6 +158,6 @@ class Native:
     def fail(self, problem: Problem) -> list[Effect]:
         error = {"type": "error", "error": problem.kind, "message": problem.message}
         return [
-            Send(msgspec.json.encode(error).decode()),
-            Hangup(CLOSE.get(problem.kind, 1008), problem.message.encode()[:120].decode(errors="ignore")),
+            said(error),
+            hangup(CLOSE.get(problem.kind, 1008), problem.message),
         ]

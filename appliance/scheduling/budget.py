@@ -17,11 +17,15 @@ class Budget:
         self._cores = cores
         self._streams = streams
 
-    def take(self, model: Capabilities) -> None:
-        """Room for one more stream. Refused when there is none."""
+    def check(self, model: Capabilities) -> None:
+        """Refused when there is no room for one more stream."""
         full = self._streams and self.open >= self._streams
         if full or (not self._streams and self.used + self._share(model) > self._cores + EPSILON):
             raise Refused(Kind.TOO_MANY_STREAMS, f"{self.open} are open")
+
+    def take(self, model: Capabilities) -> None:
+        """Room for one more stream. Refused when there is none."""
+        self.check(model)
         self.used += self._share(model)
         self.open += 1
 

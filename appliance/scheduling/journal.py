@@ -24,7 +24,7 @@ class Journal:
         self.received = self.consumed = 0
         self.origin = Origin()
         self._sid = sid
-        self._window = window
+        self.window = window
         self._seq = 0
         self._done = 0
         self._sent_bytes = 0
@@ -63,7 +63,7 @@ class Journal:
         while self._waiting:
             start, entry = self._waiting[0]
             size = len(entry.data) if isinstance(entry, Audio) else 0
-            if size and self._sent_bytes - self.consumed + size > self._window and self._sent_bytes > self.consumed:
+            if size and self._sent_bytes - self.consumed + size > self.window and self._sent_bytes > self.consumed:
                 return
             self._sent.append(self._waiting.popleft())
             self._sent_bytes = start + size

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from appliance.core.events import AnyEvent, Closed, Partial, SpeechEnded, SpeechStarted
+from appliance.core.events import AnyEvent, Closed, Heard, Partial, SpeechEnded, SpeechStarted
 from appliance.core.options import Changes, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Problem
@@ -41,11 +41,8 @@ class LiveSession:
         self.options = options
         self.alive = True
         self.worker: WorkerLink | None = None
-        rate = options.audio.bytes_per_second
-        window = max(PIECES, int(rate * settings.window_s))
-        self._piece = window // PIECES
-        self._inbox = max(1, int(rate * settings.inbox_s))
-        self.journal = Journal(sid, window)
+        self._settings = settings
+        self.journal = Journal(sid, self._measure())
         self._on_over = on_over
         self._sink = sink
         self._room = asyncio.Event()
@@ -55,6 +52,14 @@ class LiveSession:
         self._told: dict[type[AnyEvent], int] = {}
         self._replay_until = 0
         self._crashed_at: int | None = None
+
+    def _measure(self) -> int:
+        """The bounds of what waits, in bytes of this audio; returns the worker's window."""
+        rate = self.options.audio.bytes_per_second
+        window = max(PIECES, int(rate * self._settings.window_s))
+        self._piece = window // PIECES
+        self._inbox = max(1, int(rate * self._settings.inbox_s))
+        return window
 
     @property
     def backlog_s(self) -> float:
@@ -82,11 +87,19 @@ class LiveSession:
         self._append(Commit(self.sid, self.journal.seq))
 
     def configure(self, changes: Changes) -> None:
+        """New settings from here on. Another format is taken before the first byte only."""
+        if changes.audio is not None and not self.journal.received:
+            self.options = structs.replace(self.options, audio=changes.audio)
+            self.journal.window = self._measure()
         self._append(Configure(self.sid, self.journal.seq, changes))
 
     def finish(self) -> None:
         """No more audio; what is left is recognised and ``Closed`` follows."""
         self._append(Finish(self.sid, self.journal.seq))
+
+    def drain(self) -> None:
+        """As ``finish``, because the daemon wants it: what was heard is told, then ``Closed``."""
+        self.finish()
 
     def close(self, problem: Problem | None = None) -> None:
         """End it now. With a problem, ``Closed`` says so; without one nothing is said."""
@@ -150,6 +163,9 @@ class LiveSession:
         match event:
             case SpeechStarted(at=at) | SpeechEnded(at=at):
                 return type(event) in self._told and at <= self._told[type(event)] + REPLAY_TOLERANCE
+            case Heard(wire=wire):
+                before, self._told[Heard] = self._told.get(Heard, 0), max(wire, self._told.get(Heard, 0))
+                return wire <= before
             case Partial():
                 return replaying
         return False

@@ -70,13 +70,19 @@ class Pool:
         """The model that would serve these languages; refused when there is none."""
         return choose(languages, self.models.values(), self._default)
 
-    def open(self, options: SessionOptions, sink: Sink) -> LiveSession:
-        """A new session. Refused when it cannot be served."""
+    def check(self, options: SessionOptions) -> Capabilities:
+        """The model of a session that could be opened now. Refused when none could."""
         if self._closing:
             raise Refused(Kind.SHUTTING_DOWN)
         if not self.models:
             raise Refused(Kind.NOT_READY, "; ".join(self.broken.values()))
         model = self.choose(options.languages)
+        self.budget.check(model)
+        return model
+
+    def open(self, options: SessionOptions, sink: Sink) -> LiveSession:
+        """A new session. Refused when it cannot be served."""
+        model = self.check(options)
         self.budget.take(model)
         self._sids += 1
         self.opened += 1

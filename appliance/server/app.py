@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import structs
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from appliance.core.options import Endpointing
+from appliance.accounts.gate import Accounts
+from appliance.core.options import Endpointing, Limits
 from appliance.core.problems import Kind, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
 from appliance.scheduling.pool import Pool
-from appliance.server.connection import Connection
+from appliance.server.connection import Connection, address_of, hold_back
+from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
+from appliance.server.sessions import Sessions
 
+UPLOAD_BYTES = 256 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -29,15 +37,30 @@ class Service:
     """What the routes need: the pool, the feeds, the lag, and who may come in."""
 
     def __init__(
-        self, pool: Pool, feeds: Mapping[str, Feed], lag: LagMeter, *, guarded: bool, endpointing: Endpointing
+        self,
+        pool: Pool,
+        accounts: Accounts,
+        feeds: Mapping[str, Feed],
+        lag: LagMeter,
+        *,
+        guarded: bool,
+        endpointing: Endpointing,
+        limits: Mapping[str, Limits] = MappingProxyType({}),
+        upload_bytes: int = UPLOAD_BYTES,
+        extra: Sequence[BaseRoute] = (),
     ) -> None:
-        self.connections: set[Connection] = set()
+        """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file."""
         self.draining = False
+        self.sessions = Sessions(pool, accounts)
         self._pool = pool
+        self._accounts = accounts
         self._feeds = feeds
         self._lag = lag
         self._guarded = guarded
         self._endpointing = endpointing
+        self._limits = limits
+        self._endpoints = Endpoints(pool, accounts, limits, upload_bytes)
+        self._extra = extra
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -46,15 +69,16 @@ class Service:
             Route("/readyz", self._readyz),
             Route("/v1/microphones", self._microphones),
             WebSocketRoute("/v1/microphones/{name}", self._microphone),
+            *self._extra,
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
-        return Starlette(routes=routes)
+        routes += self._endpoints.routes(DIALECTS)
+        return Starlette(routes=routes, middleware=[Middleware(SingleSlashes)])
 
     def drain(self) -> None:
         """Every session says its last words."""
         self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
+        self.sessions.drain()
 
     def close(self) -> None:
         """After the last words: the feeds end."""
@@ -63,12 +87,8 @@ class Service:
 
     def _stream(self, dialect: type[Dialect]) -> Callable[[WebSocket], Awaitable[None]]:
         async def serve(socket: WebSocket) -> None:
-            connection = Connection(socket, dialect, self._pool, _any_key, self._endpointing)
-            self.connections.add(connection)
-            try:
-                await connection.run()
-            finally:
-                self.connections.discard(connection)
+            limits = self._limits.get(dialect.name, dialect.limits)
+            await Connection(socket, dialect, self.sessions, self._accounts, self._endpointing, limits).run()
 
         return serve
 
@@ -102,13 +122,13 @@ class Service:
         return JSONResponse(body, 200 if ready else 503)
 
     async def _microphones(self, request: Request) -> Response:
-        refusal = self._barred(request)
+        refusal = await self._barred(request)
         if refusal is not None:
             return refusal
         return JSONResponse({"microphones": [structs.asdict(feed.describe()) for feed in self._feeds.values()]})
 
     async def _microphone(self, socket: WebSocket) -> None:
-        refusal = self._barred(socket)
+        refusal = await self._barred(socket)
         feed = self._feeds.get(socket.path_params["name"])
         if refusal is None and feed is None:
             names = ", ".join(self._feeds) or "none"
@@ -118,7 +138,7 @@ class Service:
             return
         await feed.serve(socket)
 
-    def _barred(self, request: HTTPConnection) -> Response | None:
+    async def _barred(self, request: HTTPConnection) -> Response | None:
         """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.
 
         On loopback there is no key, so the name asked for must be loopback's own: a page whose name was made to point
@@ -132,9 +152,11 @@ class Service:
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
             try:
-                _any_key(key)
+                self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:
-                return JSONResponse({"error": refused.problem.message}, 401)
+                await hold_back(self._accounts, refused.problem, address_of(request))
+                status = 429 if refused.problem.kind is Kind.RATE_LIMITED else 401
+                return JSONResponse({"error": refused.problem.message}, status)
         return None
 
 
@@ -146,7 +168,13 @@ def _split(url: str) -> SplitResult:
         return urlsplit("")
 
 
-def _any_key(key: str | None) -> None:
-    """The open house: a key is asked for, as every dialect does, but any will do."""
-    if not key:
-        raise Refused(Kind.NO_KEY)
+class SingleSlashes:
+    """A base URL that ends in a slash gives paths with two; they mean the same."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "//" in scope.get("path", ""):
+            scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
+        await self._app(scope, receive, send)

@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -18,13 +20,15 @@ APPLIANCE = [sys.executable, "-m", "appliance"]
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     config = tmp_path / "box.toml"
-    config.write_text('microphones = []\n[recognizer]\nmodel = "kiosk-words"\n')
-    command = [*APPLIANCE, "serve", "--port", "0", "--config", str(config)]
+    config.write_text('microphones = []\n[recognizer]\nmodel = "kiosk-words"\n[tls]\nport = 0\n')
+    command = [*APPLIANCE, "serve", "--port", "0", "--state-dir", str(tmp_path / "state"), "--config", str(config)]
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert daemon.stdout is not None
     assert daemon.stdout.readline() == "model: kiosk-words (vosk, en), because it was asked for\n"
-    found = re.search(r"ready on (\S+)", daemon.stdout.readline())
+    found = re.search(r"ready on (\S+) and (https://\S+)", daemon.stdout.readline())
     assert found
+    trusted = ssl.create_default_context(cafile=tmp_path / "state" / "tls" / "ca.pem")
+    assert urllib.request.urlopen(f"{found[2]}/readyz", timeout=5, context=trusted).status == 200
     assert urllib.request.urlopen(f"{found[1]}/readyz", timeout=5).status == 200
     children = {int(pid) for pid in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()}
     daemon.send_signal(signal.SIGTERM)
@@ -39,7 +43,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     [
         ("[server]\nmax_message_bytes = 'x'\n", [], "server.max_message_bytes"),
         ("[server]\ncolour = 1\n", [], "colour"),
-        ("", ["--host", "0.0.0.0"], "server.auth"),
+        ("[limits.somebody]\nidle_s = 1\n", [], "limits.somebody: there is no such dialect"),
         ("", ["--model", "nothing"], "the model nothing is not installed"),
         ("", ["--language", "xx"], "language xx"),
         ("", ["--engine", "kaldi"], "recognizer.engine"),
@@ -48,16 +52,18 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 def test_a_bad_configuration_is_one_readable_line(tmp_path: Path, text: str, options: list[str], words: str) -> None:
     config = tmp_path / "box.toml"
     config.write_text(text)
-    command = [*APPLIANCE, "serve", "--port", "0", "--config", str(config), *options]
+    state = ["--no-tls", "--state-dir", str(tmp_path)]
+    command = [*APPLIANCE, "serve", "--port", "0", *state, "--config", str(config), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_port_in_use_is_said() -> None:
+def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [*APPLIANCE, "serve", "--port", str(taken.getsockname()[1])]
+        state = ["--no-tls", "--state-dir", str(tmp_path)]
+        command = [*APPLIANCE, "serve", "--port", str(taken.getsockname()[1]), *state]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert "cannot listen on 127.0.0.1" in done.stderr
@@ -81,3 +87,25 @@ def test_the_demonstration_can_fail() -> None:
     )
     assert done.returncode == 1
     assert "the words are wrong" in done.stdout
+
+
+def test_off_loopback_keys_are_needed(tmp_path: Path) -> None:
+    """The daemon starts, says how to make a key, and lets nobody in without one."""
+    config = tmp_path / "box.toml"
+    config.write_text('microphones = []\n[recognizer]\nmodel = "kiosk-words"\n')
+    command = [*APPLIANCE, "serve", "--host", "0.0.0.0", "--port", "0", "--no-tls", "--state-dir", str(tmp_path)]
+    daemon = subprocess.Popen(
+        [*command, "--config", str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert daemon.stdout is not None
+    ready = "".join(iter(daemon.stdout.readline, "stop with Ctrl-C\n"))
+    port = re.search(r"http://0\.0\.0\.0:(\d+)", ready)
+    assert port
+    assert "appliance keys create NAME" in ready
+    request = urllib.request.Request(f"http://127.0.0.1:{port[1]}/v3/token?expires_in_seconds=60")
+    request.add_header("authorization", "any")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=5)
+    daemon.send_signal(signal.SIGTERM)
+    _, errors = daemon.communicate(timeout=20)
+    assert "nobody has a key yet" in errors

@@ -11,12 +11,24 @@ of a line continue the one before.
     = Configure {"partial_ms": 0}       or Configure with the changes
     ! {"type": "speech_started", "at": 16000}    the session tells an event
     ! problem too_long: detail          the session ends with a problem
+    ! refuse bad_key                    right after the request: the server has this against it
     ! clock 12.5                        seconds since the conversation began
     < {"type": "connected"}             the server sends JSON: the same keys, the same values
+    < text hello                        it sends exactly this text
     < close 1000 reason                 it closes the socket
-    < HTTP 401 {"type": "error"}        it answers without an upgrade
+    < HTTP 401 {"type": "error"}        it answers without an upgrade; a body that is no JSON: word by word
 
-A string ``<time>``, ``<uuid>``, ``<text>`` or ``<number>`` in a server's line stands for any value of that form.
+Plain HTTP beside the WebSocket; several requests may follow each other:
+
+    > POST /access-token                the client asks
+    > body {"expires_in": 60}           after the headers
+    = TokenWish {"lifetime_s": 60.0}    a token is wanted, among other things so; or Upload
+    ! issued tok_1                      it is made
+    ! transcript {"finals": [], "audio": 16000, "language": "en"}    or the upload was transcribed
+    < HTTP 200 {"token": "tok_1"}
+
+Strings ``<time>``, ``<when>``, ``<uuid>``, ``<hex>``, ``<text>`` and ``<number>`` in a server's line stand for any value
+of that form.
 """
 
 from __future__ import annotations
@@ -35,6 +47,8 @@ HERE = Path(__file__).parent
 
 FORMS = {
     "<time>": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
+    "<when>": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}"),
+    "<hex>": re.compile(r"[0-9a-f]{32}"),
     "<uuid>": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "<text>": re.compile(r".+", re.DOTALL),
     "<number>": re.compile(r"-?\d+(\.\d+)?"),

@@ -9,7 +9,7 @@ import pytest
 from appliance.dialects import DIALECTS
 from tests.box import run
 from tests.conversations import of
-from tests.conversations.wire import WirePlayer, stage
+from tests.conversations.wire import stage
 
 ALL = [path for dialect in DIALECTS for path in of(dialect.name)]
 
@@ -19,8 +19,8 @@ def test_conversation(path: Path) -> None:
     text = path.read_text()
 
     async def work() -> None:
-        async with stage() as (port, pool, clock):
-            await WirePlayer(port, pool, clock).play(text)
+        async with stage() as player:
+            await player.play(text)
 
     run(work)
 
@@ -29,9 +29,9 @@ def test_a_wrong_line_is_noticed() -> None:
     """The player can fail."""
 
     async def work() -> None:
-        async with stage() as (port, pool, clock):
+        async with stage() as player:
             text = '> GET /stt/v3/stream\n> x-api-key-id: key\n< {"type": "hello"}'
             with pytest.raises(AssertionError, match="line 3"):
-                await WirePlayer(port, pool, clock).play(text)
+                await player.play(text)
 
     run(work)

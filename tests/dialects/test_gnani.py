@@ -19,7 +19,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12
 
 def asking(query=(), **headers):
     named = {name.replace("_", "-") if name.startswith("x_") else name: value for name, value in headers.items()}
-    return Gnani.open(Handshake(PATH, named, query))
+    return Gnani.open(Handshake(PATH, named, query, limits=Gnani.limits))
 
 
 def told(effects):
@@ -55,7 +55,7 @@ def test_what_is_asked_for_by_default():
     assert options.languages == ("en",)
     assert (options.partial_ms, options.numerals, options.phrases) == (0, False, ())
     assert (options.endpointing.mode, options.endpointing.silence_to_end_ms) == (Mode.VAD, 500)
-    assert (opening.key, opening.limits.flush_s) == ("key", 0.4)
+    assert (opening.keys, opening.limits.flush_s) == (("key",), 0.4)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_formats(style, numerals):
     ("headers", "key"), [({}, None), ({"x_api_key_id": "  "}, None), ({"x_api_key_id": " a b "}, "a b")]
 )
 def test_the_key_is_for_others_to_judge(headers, key):
-    assert asking(**headers).key == key
+    assert asking(**headers).keys == ((key,) if key else ())
 
 
 def test_browsers_may_use_the_query_and_headers_go_first():
     opening = asking([("X-API-Key-ID", "q"), ("lang_code", "ta-IN"), ("x-sample-rate", "8000")], lang_code="hi-IN")
-    assert (opening.key, opening.options.languages, opening.options.audio.rate) == ("q", ("hi",), 8_000)
+    assert (opening.keys, opening.options.languages, opening.options.audio.rate) == (("q",), ("hi",), 8_000)
 
 
 @given(
@@ -185,8 +185,10 @@ def test_no_header_breaks_it(headers):
 @pytest.mark.parametrize("kind", Kind)
 def test_refusals_by_the_server(kind):
     refusal = Gnani.refuse(Problem(kind, "why"), Handshake(PATH, {}, ()))
-    status = {Kind.NO_KEY: 401, Kind.BAD_KEY: 403, Kind.TOO_MANY_STREAMS: 429, Kind.NOT_READY: 503,
-              Kind.SHUTTING_DOWN: 503}.get(kind, 0)  # fmt: skip
+    account = dict.fromkeys((Kind.BAD_KEY, Kind.QUOTA_EXCEEDED, Kind.NOT_ALLOWED, Kind.TERMS_NOT_ACCEPTED), 403)
+    busy = dict.fromkeys((Kind.TOO_MANY_STREAMS, Kind.TOO_MANY_SESSIONS, Kind.RATE_LIMITED), 429)
+    away = dict.fromkeys((Kind.NOT_READY, Kind.SHUTTING_DOWN), 503)
+    status = ({Kind.NO_KEY: 401} | account | busy | away).get(kind, 0)
     assert refusal.status == status
     assert status == STATUS.get(kind, 0)
     if status:

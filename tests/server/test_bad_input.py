@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.daemon import Daemon
-from appliance.server import connection
+from appliance.server import conversation
 from tests.box import box, fake, run, url
 from tests.speech import silence, tone
 
@@ -164,7 +164,7 @@ def test_a_client_that_vanishes_in_mid_word_leaves_nothing_behind() -> None:
                 await connection.send(tone(0.5))
                 await until(connection, "speech_start")
                 connection.transport.abort()
-            while daemon.pool.sessions or daemon._service.connections:
+            while daemon.pool.sessions or len(daemon._service.sessions):
                 await asyncio.sleep(0.01)
             assert daemon.pool.budget.open == 0
             assert await serves(daemon)
@@ -195,7 +195,7 @@ def test_ten_minutes_at_once_are_all_heard() -> None:
 
 def test_a_client_that_never_reads_is_dropped_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends for ever and reads nothing: its unread messages are bounded, then it is hung up on."""
-    monkeypatch.setattr(connection, "OUTBOX_BYTES", 100_000)
+    monkeypatch.setattr(conversation, "OUTBOX_BYTES", 100_000)
 
     async def work() -> None:
         async with box(fake(), **FAST) as daemon:
@@ -220,9 +220,9 @@ def test_a_client_that_never_reads_is_dropped_and_hurts_nobody(monkeypatch: pyte
                     await loop.sock_sendall(raw, frame)
 
             flooding = asyncio.create_task(flood())
-            while not daemon._service.connections:
+            while not len(daemon._service.sessions):
                 await asyncio.sleep(0.01)
-            (victim,) = daemon._service.connections
+            (victim,) = daemon._service.sessions._live.values()
             while daemon.pool.sessions:
                 await asyncio.sleep(0.05)
                 assert victim._unread <= 110_000

@@ -1,0 +1,358 @@
+"""A session and the codec in whose words it is told. It may outlive its socket; then another socket goes on with it.
+
+Reading never waits for writing, nor writing for reading. A conversation that ends with a problem tells first what was
+already heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import deque
+
+from msgspec import Struct, structs
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from appliance.accounts.gate import Lease
+from appliance.core.events import AnyEvent, Closed, Partial
+from appliance.core.pace import Pace
+from appliance.core.problems import Kind, Problem
+from appliance.dialects.base import (
+    Command,
+    Commit,
+    Configure,
+    Dialect,
+    Effect,
+    Finish,
+    Hangup,
+    Hear,
+    KeepAlive,
+    Opening,
+    Send,
+    SessionInfo,
+)
+from appliance.scheduling.live import LiveSession
+from appliance.scheduling.pool import Pool
+
+log = logging.getLogger(__name__)
+
+OUTBOX_BYTES = 4 << 20
+"""What a client may leave unread: the finals of many hours. Some clients send a whole file before they read a word."""
+PARTIALS = 50
+"""Unread messages from which on partials are not added: only the newest would be of use."""
+WRITE_S = 120.0
+"""A client that has read nothing for this long while more waits is gone."""
+LAST_WORDS_S = 5.0
+"""For a session that ends with a problem to tell what it has heard."""
+STALL_S = 90.0
+"""Of being held back by a full inbox; longer than it takes to replace a worker that hangs."""
+RETELL_S = 30.0
+"""A message sent so long ago, or before the client was last heard, has been delivered."""
+AT_ONCE = frozenset({Kind.ENGINE_FAILED, Kind.CLIENT_TOO_SLOW, Kind.SHUTTING_DOWN, Kind.SESSION_EXPIRED})
+"""Problems after which there are no last words, or nobody to hear them."""
+
+
+class _Out(Struct, frozen=True):
+    """An effect that waits; a partial is worth nothing once it is late."""
+
+    effect: Effect
+    partial: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.effect.text) if isinstance(self.effect, Send) else 0
+
+
+class Conversation:
+    """Made by ``Sessions``. ``over`` once nothing more will be said; ``kind`` is the dialect, ``id`` the session's."""
+
+    def __init__(self, kind: type[Dialect], opening: Opening, lease: Lease, pool: Pool) -> None:
+        """Raises ``Refused`` when the pool has no room."""
+        self.id = str(uuid.uuid4())
+        self.kind = kind
+        self.lease = lease
+        self.keys = opening.keys
+        self.over = False
+        self.ended = Kind.SESSION_CLOSED
+        """Why it is over, as one who wants to resume it is told."""
+        longest = [limit for limit in (opening.limits.longest_s, lease.longest_s) if limit is not None]
+        self.limits = structs.replace(opening.limits, longest_s=min(longest, default=None))
+        self._dialect = opening.dialect
+        self._pace = Pace(self.limits, time.monotonic())
+        self._outbox: deque[_Out] = deque()
+        self._unread = 0
+        self._sent: deque[tuple[float, Send]] = deque()
+        self._heard = time.monotonic()
+        self._held_since: float | None = None
+        self.finished = False
+        """The client has asked for the end."""
+        self._last_words: Problem | list[Effect] | None = None
+        self._deadline: float | None = None
+        self._work, self._sooner = asyncio.Event(), asyncio.Event()
+        self._replaced, self._left = asyncio.Event(), asyncio.Event()
+        self._left.set()
+        self._session: LiveSession = pool.open(opening.options, self._told)
+
+    # the socket comes and goes
+
+    @property
+    def attached(self) -> bool:
+        """A socket has it."""
+        return not self._left.is_set()
+
+    def open(self, *, resumed: bool = False) -> None:
+        """A socket takes it, to be told what is said first; after a resumption, what may not have been delivered."""
+        self._left.clear()
+        self._replaced.clear()
+        model = self._session.model
+        info = SessionInfo(self.id, model.language, model.model, time.time, resumed, self.limits.longest_s)
+        waiting, self._outbox = self._outbox, deque()
+        self._do(self._dialect.opening(info))
+        if resumed:
+            recent = time.monotonic() - RETELL_S
+            self._outbox += [_Out(send) for at, send in self._sent if at >= recent]
+        self._sent.clear()
+        self._outbox += waiting
+        self._unread = sum(out.size for out in self._outbox)
+        self._heard = time.monotonic()
+        self._pace.alive(self._heard)
+
+    async def serve(self, socket: WebSocket) -> bool:
+        """Until the hangup is written or the client is gone: true. False when another socket has taken over."""
+        if self.over and not any(isinstance(out.effect, Hangup) for out in self._outbox):
+            return True
+        tasks = {asyncio.create_task(work) for work in (self._read(socket), self._write(socket), self._time())}
+        replaced = asyncio.create_task(self._replaced.wait())
+        try:
+            done, _ = await asyncio.wait({*tasks, replaced}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & tasks:
+                with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or reads no more
+                    task.result()
+            return replaced not in done
+        finally:
+            for task in (*tasks, replaced):
+                task.cancel()
+            await asyncio.gather(*tasks, replaced, return_exceptions=True)
+            self._held_since = None
+            self.let_go()
+
+    def let_go(self) -> None:
+        """No socket has it any more. What is late by the next one is dropped."""
+        self._outbox = deque(out for out in self._outbox if not out.partial)
+        self._left.set()
+
+    def silent_s(self) -> float:
+        """Since the client was last heard."""
+        return time.monotonic() - self._heard
+
+    async def take_over(self) -> None:
+        """Let go of the socket that has it."""
+        self._replaced.set()
+        await self._left.wait()
+
+    def farewell(self) -> list[Effect]:
+        """What the socket is told that has lost it to another one."""
+        return self._dialect.fail(Problem(Kind.SESSION_REPLACED))
+
+    def drain(self) -> None:
+        """The server is stopping: the session says its last words; its end closes the socket."""
+        if not self.over:
+            self._session.finish()
+
+    def close(self, ended: Kind | None = None) -> None:
+        """Nothing more is said, and nothing is kept."""
+        if ended is not None:
+            self.ended = ended
+        self.over = True
+        self._session.close()
+        self.lease.release()
+
+    # what the tasks of a socket do
+
+    async def _read(self, socket: WebSocket) -> None:
+        """The client's messages, at the pace at which their audio is dealt with."""
+        receive = socket.receive
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            self._heard = time.monotonic()
+            self._sent.clear()
+            if self.over:
+                continue
+            data = message.get("bytes")
+            asked = self._dialect.receive(data if data is not None else message.get("text", ""))
+            if not self._ending:
+                self._obey(asked)
+            if self._session.full and not self._ending:
+                await self._hold()
+
+    async def _hold(self) -> None:
+        """The inbox is full. A client ahead of real time is made to wait; one that is not, this device cannot serve."""
+        if not self._pace.ahead(time.monotonic()):
+            self._fail(Problem(Kind.QUEUE_OVERFLOW))
+            return
+        self._held_since = time.monotonic()
+        self._sooner.set()
+        await self._session.room()
+        self._held_since = None
+        self._heard = time.monotonic()
+        self._pace.resume(self._heard)
+
+    async def _write(self, socket: WebSocket) -> None:
+        """What waits, in order; returns after a hangup."""
+        while True:
+            while self._outbox:
+                out = self._outbox[0]
+                match out.effect:
+                    case Send(text=text) as send:
+                        await asyncio.wait_for(socket.send_text(text), WRITE_S)
+                        if self.limits.resume_s is not None and not out.partial:
+                            self._keep(send)
+                        self._unread -= out.size
+                    case Hangup(code=code, reason=reason):
+                        await socket.close(code, reason)
+                        return
+                self._outbox.popleft()
+            self._work.clear()
+            await self._work.wait()
+
+    def _keep(self, send: Send) -> None:
+        now = time.monotonic()
+        self._sent.append((now, send))
+        while self._sent[0][0] < now - RETELL_S:
+            self._sent.popleft()
+
+    async def _time(self) -> None:
+        """Idle, too long, too fast, held too long, and the silence of a client that has stopped sending."""
+        while True:
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline:
+                self._conclude()
+            elif not self._ending:
+                self._check(now)
+            self._sooner.clear()
+            try:
+                async with asyncio.timeout(self._wait(time.monotonic())):
+                    await self._sooner.wait()
+            except TimeoutError:
+                pass
+
+    def _check(self, now: float) -> None:
+        if self._held_since is not None or self.finished:
+            self._pace.alive(now)  # its silence is ours, or meant
+        kind = self._pace.check(now)
+        if self._held_since is not None and now - self._held_since >= STALL_S:
+            kind = Kind.QUEUE_OVERFLOW
+        if kind is not None:
+            self._fail(Problem(kind))
+        elif self._held_since is None and self._pace.flush_due(now):
+            self._session.commit()
+
+    def _wait(self, now: float) -> float | None:
+        """Seconds until something may become due; ``None`` for never."""
+        if self._ending:
+            return None if self._deadline is None else max(0.0, self._deadline - now)
+        held = None if self._held_since is None else max(0.0, self._held_since + STALL_S - now)
+        return min((wait for wait in (self._pace.wait(now), held) if wait is not None), default=None)
+
+    @property
+    def _ending(self) -> bool:
+        """Its last words are said, or waited for: no message of the client counts any more."""
+        return self.over or self._last_words is not None
+
+    # commands and events
+
+    def _obey(self, asked: list[Command | Effect]) -> None:
+        for index, one in enumerate(asked):
+            if isinstance(one, Hangup) or (isinstance(one, Send) and isinstance(asked[-1], Hangup)):
+                self._end([effect for effect in asked[index:] if isinstance(effect, Send | Hangup)])
+                return
+            self._command(one)
+            if self._ending:
+                return
+
+    def _command(self, command: Command | Effect) -> None:
+        now = time.monotonic()
+        match command:
+            case Hear(data=data):
+                self._hear(data, now)
+            case Commit() if not self.finished:
+                self._session.commit()
+            case Configure(changes=changes) if not self.finished:
+                self._session.configure(changes)
+            case Finish() if not self.finished:
+                self.finished = True
+                self._session.finish()
+            case KeepAlive():
+                self._pace.alive(now)
+                self._sooner.set()
+            case Send() | Hangup():
+                self._do([command])
+
+    def _hear(self, data: bytes, now: float) -> None:
+        if self.finished:
+            return
+        seconds = len(data) / self._session.options.audio.bytes_per_second
+        if self._pace.audio(seconds, now):
+            self._sooner.set()
+        self._session.push(data)
+        kind = self._pace.check(now)
+        if not self.lease.spend(seconds):
+            kind = self.lease.problem
+        if kind is not None:
+            self._fail(Problem(kind))
+
+    def _told(self, event: AnyEvent) -> None:
+        """An event of the session; called by the pool."""
+        if self.over:
+            return
+        partial = isinstance(event, Partial)
+        if partial and (not self.attached or len(self._outbox) >= PARTIALS):
+            return
+        if isinstance(event, Closed):
+            if self._last_words is not None:
+                self._conclude()
+                return
+            self._do(self._dialect.emit(event))
+            self.over = True
+            return
+        self._do(self._dialect.emit(event), partial=partial)
+        if self._unread > OUTBOX_BYTES:
+            self._fail(Problem(Kind.CLIENT_TOO_SLOW))
+
+    def _fail(self, problem: Problem) -> None:
+        log.info("%s session %s: %s", self.kind.name, self.id, problem.message)
+        if problem.kind is Kind.TOO_LONG:
+            self.ended = Kind.SESSION_EXPIRED
+        self._end(problem)
+
+    def _end(self, words: Problem | list[Effect]) -> None:
+        """With these words, after what was heard."""
+        self._last_words = words
+        if isinstance(words, Problem) and words.kind in AT_ONCE:
+            self._conclude()
+            return
+        self._deadline = time.monotonic() + LAST_WORDS_S
+        self._sooner.set()
+        self._session.drain()
+
+    def _conclude(self) -> None:
+        self._deadline = None
+        words = self._last_words or []
+        self._do(self._dialect.fail(words) if isinstance(words, Problem) else words)
+        self.over = True
+        self._session.close()
+
+    def _do(self, effects: list[Effect], *, partial: bool = False) -> None:
+        for effect in effects:
+            if self.over:
+                return
+            out = _Out(effect, partial)
+            self._outbox.append(out)
+            self._unread += out.size
+            self.over = isinstance(effect, Hangup)
+        self._work.set()

@@ -1,0 +1,203 @@
+"""A whole file through a session: the body is spooled to disk, decoded piece by piece, and heard as a stream would be.
+
+What is in memory does not grow with the file, and the event loop neither decodes nor waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from io import FileIO
+from typing import Protocol, TypeVar
+
+from msgspec import structs
+
+from appliance.core.events import RATE, AnyEvent, Closed, Final
+from appliance.core.options import AudioFormat
+from appliance.core.problems import Kind, Problem, Refused
+from appliance.dialects.base import Transcript, Upload
+from appliance.recording import Recording, Unreadable
+from appliance.scheduling.live import LiveSession
+from appliance.scheduling.pool import Pool
+
+Result = TypeVar("Result")
+
+STALL_S = 60.0
+"""Without a byte of the body, after which its client is taken for gone."""
+WRITE_BYTES = 1 << 20
+"""Written to the disk at a time."""
+PIECE_S = 2.0
+"""Of audio decoded at a time."""
+TOLERANCE = RATE // 10
+"""Samples by which a session may have heard less than it was given, and still all of it."""
+MAGIC = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3", b"caff", b".snd")
+MPEG = tuple(b"\xff" + bytes([code]) for code in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB))
+"""The first bytes of layer III. Those of the other layers begin quiet PCM, which they must not make an MP3 of."""
+
+
+async def transcribe(
+    upload: Upload, body: AsyncIterator[bytes], pool: Pool, limit_bytes: int, spend: Callable[[float], bool]
+) -> Transcript:
+    """What is said in a body of at most ``limit_bytes``.
+
+    ``spend`` is told the seconds of audio before they are heard, and says whether they may be. Raises ``Refused``:
+    BAD_AUDIO, MESSAGE_TOO_BIG, IDLE (the body stops coming), QUOTA_EXCEEDED, NOT_READY (no room on the disk too),
+    SHUTTING_DOWN, and what the pool and the session have against it. Cancelled or refused, it leaves nothing behind.
+    """
+    pool.check(upload.options)
+    with _spool() as spool:
+        await _fill(spool, body, limit_bytes)
+        source = await _in_thread(_open, spool, upload.raw)
+        try:
+            return await _hear(source, upload, pool, spend)
+        except Unreadable as unreadable:
+            raise Refused(Kind.BAD_AUDIO, str(unreadable)) from unreadable
+        finally:
+            source.close()
+
+
+# the body
+
+
+def _spool() -> FileIO:
+    """A file without a name: gone with the process at the latest."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+async def _fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> None:
+    size, waiting = 0, bytearray()
+    try:
+        while True:
+            async with asyncio.timeout(STALL_S):
+                chunk = await anext(body, None)
+            size += len(chunk or b"")
+            if size > limit_bytes:
+                raise Refused(Kind.MESSAGE_TOO_BIG, f"at most {limit_bytes} bytes of audio")
+            waiting += chunk or b""
+            if waiting and (chunk is None or len(waiting) >= WRITE_BYTES):
+                await _in_thread(_write, spool, bytes(waiting))
+                waiting.clear()
+            if chunk is None:
+                return
+    except TimeoutError as error:
+        raise Refused(Kind.IDLE, f"{STALL_S:.0f} s") from error
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _write(spool: FileIO, data: bytes) -> None:
+    while data:
+        data = data[spool.write(data) :]
+
+
+def _no_room(error: OSError) -> Refused:
+    return Refused(Kind.NOT_READY, f"there is no place to keep an upload: {error.strerror}")
+
+
+# what is in it
+
+
+class _Source(Protocol):
+    audio: AudioFormat
+
+    def read(self, longest_s: float) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _Raw:
+    """Audio without a file around it; the descriptor stays the caller's."""
+
+    def __init__(self, source: int, audio: AudioFormat) -> None:
+        self.audio = audio
+        self._source = source
+
+    def read(self, longest_s: float) -> bytes:
+        return os.read(self._source, int(longest_s * self.audio.rate) * self.audio.frame_bytes)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _open(spool: FileIO, raw: AudioFormat | None) -> _Source:
+    """What says that it is raw is a file only if it begins like one. Raises ``Refused``."""
+    spool.seek(0)
+    head = spool.read(4)
+    spool.seek(0)
+    if not head:
+        raise Refused(Kind.BAD_AUDIO, "the body is empty")
+    try:
+        if raw is None or head.startswith((*MAGIC, *MPEG)):
+            return Recording(spool.fileno())
+    except Unreadable as unreadable:
+        if raw is None:
+            raise Refused(Kind.BAD_AUDIO, str(unreadable)) from unreadable
+    spool.seek(0)
+    return _Raw(spool.fileno(), raw)
+
+
+# hearing it
+
+
+async def _hear(source: _Source, upload: Upload, pool: Pool, spend: Callable[[float], bool]) -> Transcript:
+    finals: list[Final] = []
+    over: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+
+    def told(event: AnyEvent) -> None:
+        if isinstance(event, Final):
+            finals.append(event)
+        elif isinstance(event, Closed) and not over.done():
+            over.set_result(event)
+
+    session = pool.open(structs.replace(upload.options, audio=source.audio, partial_ms=0), told)
+    try:
+        given = await _push(source, session, over, spend)
+        closed = await over
+    finally:
+        session.close()
+    if closed.problem is not None or closed.audio < given - TOLERANCE:
+        raise _cut_off(closed)
+    return Transcript(tuple(finals), closed.audio, session.model.language)
+
+
+async def _push(
+    source: _Source, session: LiveSession, over: asyncio.Future[Closed], spend: Callable[[float], bool]
+) -> int:
+    """All of it, at the pace at which it is heard; returns how much that is, in samples at 16 kHz."""
+    given = 0
+    while piece := await _in_thread(source.read, PIECE_S):
+        if over.done():
+            raise _cut_off(over.result())
+        if not spend(len(piece) / source.audio.bytes_per_second):
+            raise Refused(Kind.QUOTA_EXCEEDED)
+        session.push(piece)
+        given += len(piece)
+        await session.room()
+    session.finish()
+    return given * RATE // source.audio.bytes_per_second
+
+
+def _cut_off(closed: Closed) -> Refused:
+    """A session that ends early without a problem does so because the daemon does: half a text is none."""
+    problem = closed.problem or Problem(Kind.SHUTTING_DOWN)
+    return Refused(problem.kind, problem.detail)
+
+
+async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
+    """The result of ``work``. Cancelled, it waits for the thread first, which must not lose its file while it reads."""
+    task = asyncio.create_task(asyncio.to_thread(work, *arguments))
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        task.exception()  # looked at, so that nobody complains that it was not
+        raise asyncio.CancelledError
+    return task.result()
