@@ -69,6 +69,7 @@ class Endpointer:
             return max(self._frame, milliseconds * RATE // 1000)
 
         self._threshold = options.threshold
+        self._release = max(options.threshold - HYSTERESIS, options.threshold / 2)
         self._min_speech = samples(options.min_speech_ms)
         self._min_silence = samples(options.min_silence_ms)
         self._hangover = max(samples(options.hangover_ms), self._min_silence)
@@ -78,7 +79,7 @@ class Endpointer:
         """The next frame's voice probability."""
         begin = self._position
         self._position += self._frame
-        self._voiced = probability >= (self._threshold - HYSTERESIS if self._voiced else self._threshold)
+        self._voiced = probability >= (self._release if self._voiced else self._threshold)
         if self._state is _State.SPEECH:
             return self._speech()
         started = self._listen(begin)

@@ -68,7 +68,7 @@ class Endpointing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     mode: Mode = Mode.VAD
     threshold: Probability = 0.4
-    """Voice probability from which a frame counts as voiced; it stays so until 0.15 below."""
+    """Voice probability from which a frame counts as voiced; it stays so until 0.15 below, or half of it."""
     min_speech_ms: Milliseconds = 96
     """Voiced audio needed before speech is said to have started."""
     min_silence_ms: Milliseconds = 96

@@ -47,8 +47,8 @@ SHORTEST_COMMIT = RATE * 3 // 10
 """Samples at 16 kHz that a commit needs: 0.3 s, as the live service words it."""
 LEAST_CONFIDENCE = 1e-6
 """Its logarithm still is a number."""
-IDLE_S = 10.0
-"""The live service closes after about so much without a chunk; SDKs send silence or empty chunks against it."""
+IDLE_S = 12.0
+"""The live service closes after about 10 s without a chunk; LiveKit's plugin sends an empty one a moment later than that."""
 LONGEST_S = 10_800.0
 """Not published; longer than any session that is meant."""
 

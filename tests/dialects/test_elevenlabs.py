@@ -84,7 +84,7 @@ def test_what_is_asked_for_by_default():
         audio=AudioFormat(Encoding.S16LE, 16_000, 1),
         endpointing=structs.replace(OWN, mode=Mode.MANUAL, longest_ms=90_000),
     )
-    assert (opening.keys, opening.resume, opening.limits) == ((), None, Limits(idle_s=10, longest_s=10_800))
+    assert (opening.keys, opening.resume, opening.limits) == ((), None, Limits(idle_s=12, longest_s=10_800))
 
 
 def test_limits_are_those_of_the_handshake():
