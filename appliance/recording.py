@@ -63,7 +63,8 @@ class Recording:
         except (OSError, RuntimeError) as error:
             raise Unreadable(f"damaged after {self._file.tell() / self.audio.rate:.1f} s") from error
         # As floats, because libsndfile cuts float files to whole numbers and wraps what lossy codecs overshoot.
-        return as_int16(np.nan_to_num(samples.mean(axis=1, dtype=np.float32))).astype("<i2").tobytes()
+        sane = np.clip(np.nan_to_num(samples, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+        return as_int16(sane.mean(axis=1, dtype=np.float32)).astype("<i2").tobytes()
 
     def close(self) -> None:
         self._file.close()

@@ -64,3 +64,17 @@ async def streams(url: str, audio: Sequence[bytes], *, paced: bool = True, silen
         return await stream(url, piece, paced=paced, silence_ms=silence_ms)
 
     return await asyncio.gather(*(one(number, piece) for number, piece in enumerate(audio)))
+
+
+async def speech_ends(url: str, audio: bytes, silence_ms: int = 700) -> list[float]:
+    """When speech ends in this audio, in seconds from its beginning, as the box hears it."""
+    ends: list[float] = []
+    query = f"key=bench&silence_to_end_ms={silence_ms}"
+    async with connect(f"ws{url[4:]}/v1/stream?{query}", compression=None, max_queue=None) as socket:
+        await socket.send(audio)
+        await socket.send('{"type": "finish"}')
+        async for message in socket:
+            event: dict[str, Any] = json.loads(message)
+            if event["type"] == "speech_ended":
+                ends.append(event["at"])
+    return ends

@@ -8,15 +8,17 @@ import statistics
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
 from appliance.bench.bare import bare
-from appliance.bench.clients import stream, streams
+from appliance.bench.clients import speech_ends, stream, streams
 from appliance.bench.corpus import BYTES_PER_SECOND, Clip, continuous, conversation, made, recorded, room
+from appliance.bench.costumes import COSTUMES
+from appliance.bench.dialects import delays, goodbye, handshakes, idlers, talks
 from appliance.bench.processes import usage
 from appliance.bench.voice import scores
 from appliance.cli.child import Child, own_daemon
@@ -32,6 +34,8 @@ FREE, CLOSED = ("native_read", "native_long", "spontaneous"), ("an4_spell_digits
 """Groups of the development recordings: those of free speech for pocketsphinx, the others for the kiosk's words."""
 REPEATS = 3
 """Costs are measured so often, engine and daemon in turn, and the least of each counts: disturbance only adds."""
+FULL = 40
+"""Streams of kiosk words that fill two cores, clients included."""
 LATE_S = 0.5
 """A box that is later than this with a twentieth of its finals does not keep up."""
 
@@ -194,6 +198,70 @@ async def resources(plan: Plan, tell: Tell) -> None:
             await running
 
 
+async def dialects(plan: Plan, tell: Tell) -> None:
+    """Each dialect beside the native protocol, same audio, real time: processor time and delay."""
+    audio, count = conversation(plan.clips(CLOSED), plan.seconds), 8
+    async with daemon(KIOSK) as child:
+        ends = await speech_ends(child.url, audio)
+        costs: dict[str, float] = {costume.name: float("inf") for costume in COSTUMES}
+        late: dict[str, list[float]] = {costume.name: [] for costume in COSTUMES}
+        for _ in range(REPEATS - 1):
+            for costume in COSTUMES:
+                before = usage(child.pid).cpu_s
+                told = await talks(child.url, costume, audio, count)
+                cost = (usage(child.pid).cpu_s - before) / (count * len(audio) / BYTES_PER_SECOND)
+                costs[costume.name] = min(costs[costume.name], cost)
+                late[costume.name] += delays(told, ends, costume.silence_ms / 1000)
+    own, *others = COSTUMES
+    tell(Row(f"{own.name}: the whole daemon", costs[own.name], "cores per stream"))
+    tell(Row(f"{own.name}: final beyond the silence, p50", _middle(late[own.name]), "ms"))
+    for costume in others:
+        tell(Row(f"{costume.name}: cost over {own.name}", costs[costume.name] / costs[own.name]))
+        added = _middle(late[costume.name]) - _middle(late[own.name])
+        tell(Row(f"{costume.name}: final later than {own.name}, p50", added, "ms"))
+
+
+def _middle(seconds: Sequence[float]) -> float:
+    return 1000 * statistics.median(seconds) if seconds else float("nan")
+
+
+async def handshake(plan: Plan, tell: Tell) -> None:
+    """The first and the last words of the server, while the machine has all the streams it can do."""
+    audio = continuous(plan.clips(CLOSED), max(60.0, plan.seconds))
+    async with daemon(KIOSK) as child:
+        load = asyncio.create_task(streams(child.url, [audio] * FULL))
+        await asyncio.sleep(3.0)
+        for costume in COSTUMES:
+            taken = await handshakes(child.url, costume, 10)
+            tell(Row(f"handshake at full load, {costume.name}, worst of 10", 1000 * taken[-1], "ms", "<= 1000",
+                     taken[-1] <= 1.0))  # fmt: skip
+        for costume in COSTUMES:
+            if costume.last:
+                asked = [goodbye(child.url, costume, audio[: int(2.5 * BYTES_PER_SECOND)]) for _ in range(3)]
+                slowest = max(await asyncio.gather(*asked))
+                tell(Row(f"last words at full load, {costume.name}, worst of 3", 1000 * slowest, "ms", "<= 5000",
+                         slowest <= 5.0))  # fmt: skip
+        await load
+
+
+async def idle(plan: Plan, tell: Tell) -> None:
+    """A hundred open sessions that say nothing."""
+    count = 100
+    async with daemon(KIOSK) as child, AsyncExitStack() as stack:
+        await stream(child.url, room(1.0), paced=False)
+        empty = usage(child.pid)
+        await asyncio.sleep(plan.seconds / 3)
+        rest = usage(child.pid).cpu_s - empty.cpu_s
+        await idlers(child.url, COSTUMES[0], count, stack)
+        await asyncio.sleep(2.0)
+        before = usage(child.pid)
+        await asyncio.sleep(plan.seconds / 3)
+        after = usage(child.pid)
+        tell(Row(f"{count} idle sessions: memory of each", (after.pss_mib - empty.pss_mib) / count, "MiB"))
+        share = 100 * (after.cpu_s - before.cpu_s - rest) / (plan.seconds / 3)
+        tell(Row(f"{count} idle sessions: processor, all together", share, "% of a core", "<= 3", share <= 3))
+
+
 MEASURES = {
     "overhead": overhead,
     "silence": silence,
@@ -201,6 +269,9 @@ MEASURES = {
     "accuracy": accuracy,
     "latency": latency,
     "resources": resources,
+    "dialects": dialects,
+    "handshake": handshake,
+    "idle": idle,
 }
 
 

@@ -185,4 +185,5 @@ class LiveSession:
 
     def _remember(self, changes: Changes) -> None:
         known = {name: value for name, value in structs.asdict(changes).items() if value is not None}
+        known.pop("audio", None)  # taken when it was asked for, if it could be
         self.options = structs.replace(self.options, **known)

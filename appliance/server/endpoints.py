@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
@@ -13,7 +14,7 @@ from appliance.accounts.gate import Accounts
 from appliance.core.options import Limits
 from appliance.core.problems import Kind, Refused
 from appliance.dialects import base
-from appliance.dialects.base import Answer, Dialect, Endpoint, TokenWish, Upload
+from appliance.dialects.base import Answer, Dialect, Endpoint, TokenWish, Transcript, Upload
 from appliance.scheduling.pool import Pool
 from appliance.server.connection import address_of, hold_back
 from appliance.server.uploads import transcribe
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 65_536
 """Of a request that is no upload."""
+GONE_S = 1.0
+"""Between two looks at whether the client of an upload is still there."""
 
 
 class Endpoints:
@@ -51,13 +54,13 @@ class Endpoints:
     async def _answer(self, dialect: type[Dialect], endpoint: Endpoint, request: Request) -> Answer:
         address = address_of(request)
         try:
-            body = request.stream()
-            asked = endpoint.read(_read(request, b"" if endpoint.upload else await _small(body)))
+            body = b"" if endpoint.upload else await _small(request.stream())
+            asked = endpoint.read(_read(request, body))
             match asked:
                 case TokenWish():
                     return self._token(asked, address)
                 case Upload():
-                    return await self._transcript(dialect, asked, body, address)
+                    return await self._transcript(dialect, asked, request, address)
                 case Answer():
                     return asked
         except Refused as refused:
@@ -76,15 +79,48 @@ class Endpoints:
         )
         return wish.answer(token)
 
-    async def _transcript(
-        self, dialect: type[Dialect], upload: Upload, body: AsyncIterator[bytes], address: str
-    ) -> Answer:
+    async def _transcript(self, dialect: type[Dialect], upload: Upload, request: Request, address: str) -> Answer:
         limits = self._limits.get(dialect.name, dialect.limits)
         lease = self._accounts.admit(upload.keys, dialect.realm, address, sessions=limits.sessions, streaming=False)
         try:
-            return upload.answer(await transcribe(upload, body, self._pool, self._upload_bytes, lease.spend))
+            return upload.answer(await self._heard(upload, request, lease.spend))
+        except Refused as refused:
+            if refused.problem.kind is Kind.QUOTA_EXCEEDED and lease.problem is not None:
+                raise Refused(lease.problem, refused.problem.detail) from refused
+            raise
         finally:
             lease.release()
+
+    async def _heard(self, upload: Upload, request: Request, spend: Callable[[float], bool]) -> Transcript:
+        """The transcript, unless the client goes before it is there."""
+        body = _Body(request)
+        work = asyncio.create_task(transcribe(upload, body, self._pool, self._upload_bytes, spend))
+        try:
+            while not (await asyncio.wait({work}, timeout=GONE_S))[0]:
+                if body.complete and await request.is_disconnected():
+                    raise ClientDisconnect
+            return work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+class _Body:
+    """The body's pieces; ``complete`` once there are no more, when only the client's leaving can be received."""
+
+    def __init__(self, request: Request) -> None:
+        self.complete = False
+        self._pieces = request.stream()
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            self.complete = True
+            raise
 
 
 def _read(request: Request, body: bytes) -> base.Request:

@@ -33,8 +33,9 @@ PIECE_S = 2.0
 TOLERANCE = RATE // 10
 """Samples by which a session may have heard less than it was given, and still all of it."""
 MAGIC = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3", b"caff", b".snd")
-MPEG = tuple(b"\xff" + bytes([code]) for code in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB))
-"""The first bytes of layer III. Those of the other layers begin quiet PCM, which they must not make an MP3 of."""
+"""How files begin that libsndfile reads, but for an MP3 without tags."""
+LAYER_III = tuple(bytes((0xFF, code)) for code in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB))
+"""How its frames begin (ISO 11172-3, 2.4.1.3), of MPEG 1, 2 and 2.5."""
 
 
 async def transcribe(
@@ -132,13 +133,18 @@ def _open(spool: FileIO, raw: AudioFormat | None) -> _Source:
     if not head:
         raise Refused(Kind.BAD_AUDIO, "the body is empty")
     try:
-        if raw is None or head.startswith((*MAGIC, *MPEG)):
+        if raw is None or head.startswith(MAGIC) or _mp3(head):
             return Recording(spool.fileno())
     except Unreadable as unreadable:
         if raw is None:
             raise Refused(Kind.BAD_AUDIO, str(unreadable)) from unreadable
     spool.seek(0)
     return _Raw(spool.fileno(), raw)
+
+
+def _mp3(head: bytes) -> bool:
+    """A frame of layer III that has a bit rate and a sample rate. Of layer I there would be one wherever PCM is -1."""
+    return len(head) == 4 and head[:2] in LAYER_III and 0x10 <= head[2] < 0xF0 and head[2] & 0x0C != 0x0C
 
 
 # hearing it
