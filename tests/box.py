@@ -48,7 +48,7 @@ def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) ->
 
 @contextlib.asynccontextmanager
 async def box(*models: ModelSpec, **settings: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """A ready daemon on a free port; ``settings``: the configuration's tables. TLS and microphones only when asked for."""
+    """A ready daemon on a free port; ``settings``: the configuration's tables. TLS and microphones on demand."""
     with tempfile.TemporaryDirectory() as state:
         tables: dict[str, Any] = {"microphones": [], "tls": {"enabled": False}, **settings}
         tables["server"] = {"port": 0, "state_dir": state, **tables.get("server", {})}

@@ -48,7 +48,7 @@ SHORTEST_COMMIT = RATE * 3 // 10
 LEAST_CONFIDENCE = 1e-6
 """Its logarithm still is a number."""
 IDLE_S = 12.0
-"""The live service closes after about 10 s without a chunk; LiveKit's plugin sends an empty one a moment later than that."""
+"""The live service closes after about 10 s without a chunk; LiveKit sends an empty one a moment later."""
 LONGEST_S = 10_800.0
 """Not published; longer than any session that is meant."""
 

@@ -27,8 +27,8 @@ Plain HTTP beside the WebSocket; several requests may follow each other:
     ! transcript {"finals": [], "audio": 16000, "language": "en"}    or the upload was transcribed
     < HTTP 200 {"token": "tok_1"}
 
-Strings ``<time>``, ``<when>``, ``<uuid>``, ``<hex>``, ``<text>`` and ``<number>`` in a server's line stand for any value
-of that form.
+Strings ``<time>``, ``<when>``, ``<uuid>``, ``<hex>``, ``<text>`` and ``<number>`` in a server's line stand for any
+value of that form.
 """
 
 from __future__ import annotations
