@@ -210,7 +210,7 @@ class Daemon:
         """Who may come in. Raises ``ConfigError`` when the keys cannot be read."""
         folder = self.config.state_dir / "accounts"
         try:
-            return Accounts(folder, open_house=self.open_house, clock=time.time)
+            return Accounts(folder, open_house=self.open_house, clock=time.time, ticks=time.monotonic)
         except KeysError as error:
             raise ConfigError(str(error)) from error
 
@@ -259,6 +259,8 @@ def _limits(own: Mapping[str, Mapping[str, float]]) -> dict[str, Limits]:
     for name, changes in own.items():
         if name not in known:
             raise ConfigError(f"limits.{name}: there is no such dialect; there are {', '.join(known)}")
+        if "flush_s" in changes and known[name].flush_s is None:
+            raise ConfigError(f"limits.{name}.flush_s: clients of this dialect say themselves when they want an answer")
         lifted = {key: None if value is False else value for key, value in changes.items()}
         try:
             known[name] = msgspec.convert({**structs.asdict(known[name]), **lifted}, Limits, strict=False)

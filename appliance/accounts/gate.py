@@ -33,8 +33,10 @@ LOOK_S = 1.0
 class Lease:
     """Leave for one session. ``longest_s`` is how long it may last, where a token says so."""
 
-    def __init__(self, accounts: Accounts, account: Account, longest_s: float | None) -> None:
+    def __init__(self, accounts: Accounts, account: Account, longest_s: float | None, text: str) -> None:
         self.account = account
+        self.text = text
+        """The key or token that counted."""
         self.longest_s = longest_s
         self.problem: Kind | None = None
         """After ``spend`` said no: QUOTA_EXCEEDED, or BAD_KEY when the key was revoked or has expired."""
@@ -58,17 +60,25 @@ class _Guest(Struct, frozen=True):
 
     account: Account
     key: Key | None
-    token: Token | None = None
+    token: Token | None
+    text: str
 
 
 class Accounts:
-    """Keys, tokens, usage and failed attempts together. ``clock`` gives unix seconds.
+    """Keys, tokens, usage and failed attempts together. ``clock`` gives unix seconds, ``ticks`` those that nobody sets.
 
     ``folder`` holds the files and is made when missing. In an ``open_house`` any key that is not empty is good. Raises
     ``KeysError`` when the keys cannot be read. Only ``save`` may be called from another thread.
     """
 
-    def __init__(self, folder: Path, *, open_house: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        open_house: bool,
+        clock: Callable[[], float],
+        ticks: Callable[[], float] | None = None,
+    ) -> None:
         try:
             make_private(folder)
         except OSError as error:
@@ -85,16 +95,25 @@ class Accounts:
         self._open: Counter[str] = Counter()
         self._open_house = open_house
         self._clock = clock
+        self._ticks = ticks or clock
         self._looked = clock()
         self._salt = secrets.token_bytes(32)
 
     def admit(
-        self, keys: Sequence[str], scope: str, address: str, *, sessions: int | None = None, streaming: bool = True
+        self,
+        keys: Sequence[str],
+        scope: str,
+        address: str,
+        *,
+        sessions: int | None = None,
+        streaming: bool = True,
+        make_room: Callable[[Account], bool] = lambda account: False,
     ) -> Lease:
         """Leave for a session. ``keys``: keys and tokens in the order in which they count; the first good one does.
 
         ``scope`` is the dialect's name, for which a token must have been issued; ``sessions`` is the dialect's own
-        limit for one account; a whole file is no ``streaming``, and any plan has it.
+        limit for one account; a whole file is no ``streaming``, and any plan has it. ``make_room`` may end a session of
+        an account that has too many, and says whether it did.
 
         Raises ``Refused``, with the first that holds of RATE_LIMITED, NO_KEY, BAD_KEY, TERMS_NOT_ACCEPTED, NOT_ALLOWED,
         QUOTA_EXCEEDED, TOO_MANY_SESSIONS. A single-use token is used up only when none does.
@@ -104,12 +123,14 @@ class Accounts:
         if key and (trouble := key.trouble(self._usage.used(key.id), self._clock(), streaming=streaming)):
             raise Refused(trouble)
         limits = [limit for limit in (key.streams if key else None, sessions) if limit is not None]
-        if limits and self._open[account.id] >= min(limits):
+        while limits and self._open[account.id] >= min(limits):
+            if make_room(account):
+                continue
             raise Refused(Kind.TOO_MANY_SESSIONS, f"{self._open[account.id]} are open")
         if token:
             token.used = token.single_use
         self._open[account.id] += 1
-        return Lease(self, account, token.longest_s if token else None)
+        return Lease(self, account, token.longest_s if token else None, guest.text)
 
     def check(self, keys: Sequence[str], address: str) -> Account:
         """Whose key this is, for what is no stream; tokens do not count. Raises ``Refused``: the first three above."""
@@ -126,7 +147,7 @@ class Accounts:
         prefix: str = "",
     ) -> str:
         """A new token for the scope, good for ``lifetime_s`` seconds; ``longest_s`` is for the session it opens."""
-        now = self._clock()
+        now = self._ticks()
         token = Token(
             account=account,
             scope=scope,
@@ -176,17 +197,17 @@ class Accounts:
         if token:
             if scope is None:
                 return "a token is no key here"
-            if why_not := token.why_not(scope, now):
+            if why_not := token.why_not(scope, self._ticks()):
                 return why_not
             if token.account.anonymous:
-                return _Guest(token.account, None, token)
+                return _Guest(token.account, None, token, text)
             if key is None:
                 return "the key that this token was issued for has been revoked"
         if key is not None:
-            return "it has expired" if key.expired(now) else _Guest(Account(key.id, key.name), key, token)
+            return "it has expired" if key.expired(now) else _Guest(Account(key.id, key.name), key, token, text)
         if self._open_house:
             digest = hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._salt, digest_size=8)
-            return _Guest(Account(f"a_{digest.hexdigest()}", "", True), None)
+            return _Guest(Account(f"a_{digest.hexdigest()}", "", True), None, None, text)
         return ""
 
     def _refresh(self) -> None:

@@ -64,7 +64,10 @@ class SpeechEnded(Event, frozen=True, tag="speech_ended"):
 
 
 class Final(Event, frozen=True, tag="final"):
-    """The definitive text of a segment, never empty unless a commit asked for it. Segments count from 0."""
+    """The definitive text of a segment. It is empty only where a partial told words that proved to be none.
+
+    Segments count from 0.
+    """
 
     segment: int
     text: str

@@ -310,12 +310,12 @@ class Session:
             self._finish_utterance()
         segment, self._segment = self._segment, _Segment(self._position)
         words = segment.words
-        if not words:
+        if not words and not segment.told:
             return
         if self._readable is not None and self._options.numerals:
             words = self._readable(words, self._language)
         text = " ".join(word.text for word in words)
-        confidence = sum(word.confidence for word in words) / len(words)
+        confidence = sum(word.confidence for word in words) / max(1, len(words))
         number, self._segments = self._segments, self._segments + 1
-        end = max(segment.heard_until, words[-1].end)
+        end = max(segment.heard_until, *(word.end for word in words[-1:]), segment.voice)
         yield Final(number, text, words, confidence, self._language, segment.voice, end, cause)

@@ -67,10 +67,8 @@ WORDS: dict[Kind, tuple[int, str]] = {
         (Kind.BAD_KEY, Kind.RATE_LIMITED, Kind.QUOTA_EXCEEDED, Kind.NOT_ALLOWED, Kind.TERMS_NOT_ACCEPTED),
         (1008, "Unauthorized Connection: {}"),
     ),
-    **dict.fromkeys(
-        (Kind.TOO_MANY_SESSIONS, Kind.TOO_MANY_STREAMS),
-        (3009, "Unauthorized Connection: Too many concurrent sessions"),
-    ),
+    Kind.TOO_MANY_SESSIONS: (3009, "Unauthorized Connection: Too many concurrent sessions"),
+    Kind.TOO_MANY_STREAMS: (3009, "Unauthorized Connection: {}"),
     **dict.fromkeys(
         (Kind.BAD_RATE, Kind.BAD_ENCODING, Kind.BAD_OPTION, Kind.BAD_MESSAGE, Kind.BAD_AUDIO, Kind.MESSAGE_TOO_BIG,
          Kind.UNKNOWN_LANGUAGE, Kind.NO_MODEL),

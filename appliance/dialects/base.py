@@ -120,6 +120,7 @@ class Request(Struct, frozen=True):
     headers: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     body: bytes = b""
+    endpointing: Endpointing = Endpointing()
 
 
 class Answer(Struct, frozen=True):

@@ -167,7 +167,8 @@ class Cartesia:
                 return [self._transcript(event)]
             case Final(end=end):
                 transcript = self._transcript(event)
-                self._joint, self._told_until = " ", max(self._told_until, end)
+                self._told_until = max(self._told_until, end)
+                self._joint = " " if event.text else self._joint
                 return [transcript]
             case Committed():
                 return [self._mark("flush_done")]
@@ -187,7 +188,7 @@ class Cartesia:
             _Transcript(
                 is_final=final,
                 request_id=self._id,
-                text=self._joint + event.text,
+                text=self._joint + event.text if event.text else "",
                 language=self._language,
                 words=[_timed(word) for word in event.words],
                 duration=round(seconds(max(0, event.end - self._told_until)), 3) if final else None,

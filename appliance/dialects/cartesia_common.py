@@ -97,6 +97,10 @@ def audio_format(asked: Mapping[str, str]) -> AudioFormat:
     return AudioFormat(encoding=Encoding(encoding), rate=int(rate))
 
 
+RENAMED = {"jw": "jv"}
+"""Whisper's name of Javanese, and ISO 639-1's."""
+
+
 def language(asked: Mapping[str, str]) -> str:
     """The language's code, lower case and without a region; empty when none is asked for. Raises ``Refused``."""
     given = asked.get("language", "").strip().lower()
@@ -105,7 +109,7 @@ def language(asked: Mapping[str, str]) -> str:
     found = LANGUAGE.fullmatch(given)
     if found is None:
         raise Refused(Kind.UNKNOWN_LANGUAGE, f"language {given[:SHOWN]!r}; expected an ISO 639-1 code")
-    return found.group(1)
+    return RENAMED.get(found.group(1), found.group(1))
 
 
 def number(name: str, value: str | float, lowest: float, highest: float) -> float:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct, structs
 
-from appliance.core.events import AnyEvent, Closed, Final, SpeechEnded, SpeechStarted, milliseconds
+from appliance.core.events import AnyEvent, Cause, Closed, Final, SpeechEnded, SpeechStarted, milliseconds
 from appliance.core.options import AudioFormat, Limits, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import (
@@ -172,10 +172,14 @@ class Gnani:
             case SpeechEnded():
                 self._ended_at = self._clock()
                 return [said(_Mark("speech_end", self._now())), said(_Mark("processing", self._now()))]
+            case Final(text=""):
+                self._ended_at = None
             case Final():
+                cut = event.cause is Cause.LONGEST  # in the middle of speech
+                processing = [said(_Mark("processing", self._now()))] if cut else []
                 transcript = self._transcript(event)
                 self._ended_at = None
-                return [said(transcript)]
+                return [*processing, said(transcript)]
             case Closed(problem=None):
                 return [Hangup(1000)]
             case Closed(problem=problem) if problem is not None:

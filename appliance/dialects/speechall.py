@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from appliance.core.events import AnyEvent, Closed, Final, Partial, Word, seconds
-from appliance.core.options import RATES, AudioFormat, Endpointing, Limits, Mode, SessionOptions
+from appliance.core.options import RATES, AudioFormat, Limits, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects.base import (
     Answer,
@@ -151,7 +151,7 @@ def _read(request: Request) -> TokenWish | Upload | Answer:
         return _refuse(refused.problem)
     options = SessionOptions(
         languages=query.languages,
-        endpointing=Endpointing(mode=Mode.VAD, silence_to_end_ms=SILENCE_MS),
+        endpointing=structs.replace(request.endpointing, mode=Mode.VAD, silence_to_end_ms=SILENCE_MS),
         partial_ms=0,
     )
     return Upload(
@@ -245,6 +245,8 @@ class Speechall:
         match event:
             case Partial() if self._query.interim:
                 return [self._json(event, self._language, is_final=False)]
+            case Final(text=""):
+                return []
             case Final() if self._query.output_format in JSON:
                 told = self._json(event, event.language, is_final=True if self._query.interim else UNSET)
                 self._id = str(uuid.uuid4())

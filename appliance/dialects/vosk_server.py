@@ -6,6 +6,7 @@ Facts from GitHub alphacep/vosk-server (websocket/asr_server.py and its clients,
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ OUTSTANDING = 10_000
 """Messages without an answer, at most: twice what a minute in pieces of 10 ms needs."""
 ANONYMOUS = "anonymous"
 """The key of a client that has none; good in an open house only."""
+BEARER = re.compile("bearer +", re.IGNORECASE)
 EOF = b'{"eof" : 1}'
 """As a binary message it is what the C++ server takes, and what pipes through ``websocat --binary`` send."""
 
@@ -135,13 +137,13 @@ class VoskServer:
             return cls.refuse(Problem(Kind.BAD_OPTION, str(error)), handshake)
         options = SessionOptions(
             audio=AudioFormat(rate=round(asked.sample_rate or RATE)),
-            languages=(asked.language.lower(),) if asked.language else (),
+            languages=(re.split("[-_]", asked.language.lower())[0],) if asked.language else (),
             endpointing=structs.replace(handshake.endpointing, mode=Mode.VAD, silence_to_end_ms=SILENCE_MS),
             partial_ms=PARTIAL_MS,
             phrases=_phrases(asked) or (),
             acknowledge=True,
         )
-        key = asked.key or handshake.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        key = asked.key or BEARER.sub("", handshake.headers.get("authorization", "")).strip()
         return Opening(dialect=cls(asked), options=options, limits=handshake.limits, keys=(key or ANONYMOUS,))
 
     @classmethod
@@ -181,9 +183,10 @@ class VoskServer:
         return []
 
     def fail(self, problem: Problem) -> list[Effect]:
-        """There are no words for it: what is heard until the end is told at once, then the close says why."""
+        """There are no words for it: what was and will be heard is told at once, then the close says why."""
         self._ending = self._failed = True
-        return [hangup(CLOSE.get(problem.kind, 1008), problem.message)]
+        told = [self._result()] if self._finals else []
+        return [*told, hangup(CLOSE.get(problem.kind, 1008), problem.message)]
 
     # what the client says
 
@@ -247,8 +250,7 @@ class VoskServer:
         """The answer to ``eof``, or, when something else ends the session, what was heard and why it ends."""
         if problem is None and self._ending:
             return [self._result(), hangup(1000, "")]
-        told = [self._result()] if self._finals else []
-        return [*told, *self.fail(problem or Problem(Kind.SHUTTING_DOWN))]
+        return self.fail(problem or Problem(Kind.SHUTTING_DOWN))
 
     def _result(self) -> Send:
         """All that is not told yet, as one; an empty text when that is nothing."""

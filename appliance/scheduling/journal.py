@@ -47,6 +47,11 @@ class Journal:
         return self.received - self.consumed
 
     @property
+    def entries(self) -> int:
+        """How many have not been dealt with."""
+        return self._seq - self._done
+
+    @property
     def outstanding(self) -> bool:
         """The worker has been given something it has not reported on."""
         return bool(self._sent) and self._sent[-1][1].seq > self._done

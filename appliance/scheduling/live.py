@@ -21,6 +21,9 @@ REPLAY_TOLERANCE = 3_200
 PIECES = 8
 """A window of audio goes to the worker in so many pieces at least, so that it never waits for the next one."""
 
+ENTRIES = 30_000
+"""Messages that are kept of a session: minutes of the shortest frames, or a flood of commands."""
+
 Sink = Callable[[AnyEvent], None]
 
 
@@ -75,6 +78,11 @@ class LiveSession:
             self._room.clear()
 
     @property
+    def crowded(self) -> bool:
+        """It is their number, not their length, that keeps more messages from being taken."""
+        return self.journal.entries > ENTRIES
+
+    @property
     def full(self) -> bool:
         """More waits than the bound allows; see ``room``."""
         return not self._room.is_set()
@@ -122,7 +130,7 @@ class LiveSession:
         self.journal.report(message)
         if self.worker is not None and self.journal.safe > before and not replaying:
             self.worker.alone = False
-        if self.journal.backlog <= self._inbox:
+        if self.journal.backlog <= self._inbox and not self.crowded:
             self._room.set()
         for event in message.events:
             if self._told_before(event, replaying):
@@ -173,6 +181,8 @@ class LiveSession:
     def _append(self, entry: Entry) -> None:
         if self.alive:
             self.journal.append(entry)
+            if self.crowded:
+                self._room.clear()
             self._pump()
 
     def _pump(self) -> None:

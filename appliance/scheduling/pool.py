@@ -150,12 +150,22 @@ class Pool:
         self.crashes += 1
         log.error("worker %s died with %d sessions; they go on in another one", worker.pid, len(worker.sessions))
         for session in list(worker.sessions.values()):
-            session.worker = None
-            suspect = session.outstanding
-            if session.doomed():
-                session.close(Problem(Kind.ENGINE_FAILED))
-            else:
-                session.give_to(self._place(session.model, alone=suspect), session.options)
+            try:
+                self._move(session)
+            except Exception:
+                log.exception("a session could not be told of its end")
+
+    def _move(self, session: LiveSession) -> None:
+        """Its worker has died: it goes on in another one, if it may and one can be had."""
+        session.worker = None
+        suspect = session.outstanding
+        if session.doomed():
+            session.close(Problem(Kind.ENGINE_FAILED))
+            return
+        try:
+            session.give_to(self._place(session.model, alone=suspect), session.options)
+        except OSError as error:
+            session.close(Problem(Kind.ENGINE_FAILED, f"no process can be had: {error.strerror}"))
 
     def _place(self, model: Capabilities, *, alone: bool = False) -> WorkerLink:
         exclusive = model.sessions_per_worker == 1

@@ -59,7 +59,7 @@ class Service:
         self._guarded = guarded
         self._endpointing = endpointing
         self._limits = limits
-        self._endpoints = Endpoints(pool, accounts, limits, upload_bytes)
+        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes)
         self._extra = extra
 
     def app(self) -> Starlette:

@@ -78,7 +78,7 @@ class Connection:
             conversation.let_go()
             if kept:
                 self._sessions.leave(conversation)
-        if not kept:
+        if not kept and not conversation.over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tell(conversation.farewell()), FAREWELL_S)
 

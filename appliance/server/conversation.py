@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.accounts.gate import Lease
-from appliance.core.events import AnyEvent, Closed, Partial
+from appliance.core.events import AnyEvent, Closed, Committed, Partial
 from appliance.core.pace import Pace
 from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import (
@@ -46,9 +46,11 @@ PARTIALS = 50
 WRITE_S = 120.0
 """A client that has read nothing for this long while more waits is gone."""
 LAST_WORDS_S = 5.0
-"""For a session that ends with a problem to tell what it has heard."""
+"""For a session that ends with a problem to get on with what it has heard; again, as long as it does."""
 STALL_S = 90.0
 """Of being held back by a full inbox; longer than it takes to replace a worker that hangs."""
+BUSY_S = 0.25
+"""Between two looks at whether a session that is busy still is."""
 RETELL_S = 30.0
 """A message sent so long ago, or before the client was last heard, has been delivered."""
 AT_ONCE = frozenset({Kind.ENGINE_FAILED, Kind.CLIENT_TOO_SLOW, Kind.SHUTTING_DOWN, Kind.SESSION_EXPIRED})
@@ -56,10 +58,10 @@ AT_ONCE = frozenset({Kind.ENGINE_FAILED, Kind.CLIENT_TOO_SLOW, Kind.SHUTTING_DOW
 
 
 class _Out(Struct, frozen=True):
-    """An effect that waits; a partial is worth nothing once it is late."""
+    """An effect that waits. What is passing is for this socket only: an opening, and partials, of no use when late."""
 
     effect: Effect
-    partial: bool = False
+    passing: bool = False
 
     @property
     def size(self) -> int:
@@ -74,7 +76,6 @@ class Conversation:
         self.id = str(uuid.uuid4())
         self.kind = kind
         self.lease = lease
-        self.keys = opening.keys
         self.over = False
         self.ended = Kind.SESSION_CLOSED
         """Why it is over, as one who wants to resume it is told."""
@@ -89,7 +90,10 @@ class Conversation:
         self._held_since: float | None = None
         self.finished = False
         """The client has asked for the end."""
+        self._owed = 0
+        """Commits that have no answer yet."""
         self._last_words: Problem | list[Effect] | None = None
+        self._left_s = 0.0
         self._deadline: float | None = None
         self._work, self._sooner = asyncio.Event(), asyncio.Event()
         self._replaced, self._left = asyncio.Event(), asyncio.Event()
@@ -109,20 +113,18 @@ class Conversation:
         self._replaced.clear()
         model = self._session.model
         info = SessionInfo(self.id, model.language, model.model, time.time, resumed, self.limits.longest_s)
-        waiting, self._outbox = self._outbox, deque()
-        self._do(self._dialect.opening(info))
-        if resumed:
-            recent = time.monotonic() - RETELL_S
-            self._outbox += [_Out(send) for at, send in self._sent if at >= recent]
+        recent = time.monotonic() - RETELL_S
+        again = [_Out(send) for at, send in self._sent if at >= recent] if resumed else []
+        opening = [_Out(effect, passing=True) for effect in self._dialect.opening(info)]
+        self._outbox = deque([*opening, *again, *self._outbox])
         self._sent.clear()
-        self._outbox += waiting
         self._unread = sum(out.size for out in self._outbox)
         self._heard = time.monotonic()
         self._pace.alive(self._heard)
 
     async def serve(self, socket: WebSocket) -> bool:
         """Until the hangup is written or the client is gone: true. False when another socket has taken over."""
-        if self.over and not any(isinstance(out.effect, Hangup) for out in self._outbox):
+        if self.over and not self.unheard:
             return True
         tasks = {asyncio.create_task(work) for work in (self._read(socket), self._write(socket), self._time())}
         replaced = asyncio.create_task(self._replaced.wait())
@@ -141,12 +143,17 @@ class Conversation:
 
     def let_go(self) -> None:
         """No socket has it any more. What is late by the next one is dropped."""
-        self._outbox = deque(out for out in self._outbox if not out.partial)
+        self._outbox = deque(out for out in self._outbox if not out.passing)
         self._left.set()
 
+    @property
+    def unheard(self) -> bool:
+        """It is over, and its client has not been told so."""
+        return self.over and any(isinstance(out.effect, Hangup) for out in self._outbox)
+
     def silent_s(self) -> float:
-        """Since the client was last heard."""
-        return time.monotonic() - self._heard
+        """Since the client was last heard, unless it is we who do not listen."""
+        return time.monotonic() - self._heard if self._held_since is None else 0.0
 
     async def take_over(self) -> None:
         """Let go of the socket that has it."""
@@ -166,9 +173,7 @@ class Conversation:
         """Nothing more is said, and nothing is kept."""
         if ended is not None:
             self.ended = ended
-        self.over = True
-        self._session.close()
-        self.lease.release()
+        self._finish()
 
     # what the tasks of a socket do
 
@@ -192,7 +197,7 @@ class Conversation:
 
     async def _hold(self) -> None:
         """The inbox is full. A client ahead of real time is made to wait; one that is not, this device cannot serve."""
-        if not self._pace.ahead(time.monotonic()):
+        if not self._pace.ahead(time.monotonic()) and not self._session.crowded:
             self._fail(Problem(Kind.QUEUE_OVERFLOW))
             return
         self._held_since = time.monotonic()
@@ -200,7 +205,7 @@ class Conversation:
         await self._session.room()
         self._held_since = None
         self._heard = time.monotonic()
-        self._pace.resume(self._heard)
+        self._pace.alive(self._heard)
 
     async def _write(self, socket: WebSocket) -> None:
         """What waits, in order; returns after a hangup."""
@@ -209,12 +214,15 @@ class Conversation:
                 out = self._outbox[0]
                 match out.effect:
                     case Send(text=text) as send:
-                        await asyncio.wait_for(socket.send_text(text), WRITE_S)
-                        if self.limits.resume_s is not None and not out.partial:
+                        async with asyncio.timeout(WRITE_S):
+                            await socket.send_text(text)
+                        if self.limits.resume_s is not None and not out.passing:
                             self._keep(send)
                         self._unread -= out.size
                     case Hangup(code=code, reason=reason):
-                        await socket.close(code, reason)
+                        async with asyncio.timeout(WRITE_S):
+                            await socket.close(code, reason)
+                        self._outbox.clear()
                         return
                 self._outbox.popleft()
             self._work.clear()
@@ -231,7 +239,7 @@ class Conversation:
         while True:
             now = time.monotonic()
             if self._deadline is not None and now >= self._deadline:
-                self._conclude()
+                self._prolong(now)
             elif not self._ending:
                 self._check(now)
             self._sooner.clear()
@@ -245,19 +253,30 @@ class Conversation:
         if self._held_since is not None or self.finished:
             self._pace.alive(now)  # its silence is ours, or meant
         kind = self._pace.check(now)
+        if kind is Kind.IDLE and self._busy:
+            kind = None
         if self._held_since is not None and now - self._held_since >= STALL_S:
             kind = Kind.QUEUE_OVERFLOW
         if kind is not None:
             self._fail(Problem(kind))
         elif self._held_since is None and self._pace.flush_due(now):
+            self._owed += 1
             self._session.commit()
 
     def _wait(self, now: float) -> float | None:
         """Seconds until something may become due; ``None`` for never."""
         if self._ending:
             return None if self._deadline is None else max(0.0, self._deadline - now)
+        due = self._pace.wait(now)
+        if due is not None and self._busy:
+            due = max(due, BUSY_S)
         held = None if self._held_since is None else max(0.0, self._held_since + STALL_S - now)
-        return min((wait for wait in (self._pace.wait(now), held) if wait is not None), default=None)
+        return min((wait for wait in (due, held) if wait is not None), default=None)
+
+    @property
+    def _busy(self) -> bool:
+        """A client that says nothing now waits for what it has said to be dealt with."""
+        return self._owed > 0 or self._session.backlog_s > 0
 
     @property
     def _ending(self) -> bool:
@@ -281,6 +300,8 @@ class Conversation:
             case Hear(data=data):
                 self._hear(data, now)
             case Commit() if not self.finished:
+                self._owed += 1
+                self._pace.alive(now)
                 self._session.commit()
             case Configure(changes=changes) if not self.finished:
                 self._session.configure(changes)
@@ -299,10 +320,11 @@ class Conversation:
         seconds = len(data) / self._session.options.audio.bytes_per_second
         if self._pace.audio(seconds, now):
             self._sooner.set()
+        if not self.lease.spend(seconds):
+            self._fail(Problem(self.lease.problem or Kind.QUOTA_EXCEEDED))
+            return
         self._session.push(data)
         kind = self._pace.check(now)
-        if not self.lease.spend(seconds):
-            kind = self.lease.problem
         if kind is not None:
             self._fail(Problem(kind))
 
@@ -318,9 +340,11 @@ class Conversation:
                 self._conclude()
                 return
             self._do(self._dialect.emit(event))
-            self.over = True
+            self._finish()
             return
-        self._do(self._dialect.emit(event), partial=partial)
+        if isinstance(event, Committed) and self._owed:
+            self._owed -= 1
+        self._do(self._dialect.emit(event), passing=partial)
         if self._unread > OUTBOX_BYTES:
             self._fail(Problem(Kind.CLIENT_TOO_SLOW))
 
@@ -337,22 +361,37 @@ class Conversation:
             self._conclude()
             return
         self._deadline = time.monotonic() + LAST_WORDS_S
+        self._left_s = self._session.backlog_s
         self._sooner.set()
         self._session.drain()
+
+    def _prolong(self, now: float) -> None:
+        """What was heard is still being dealt with, or it is not: then that is all."""
+        left_s, self._left_s = self._left_s, self._session.backlog_s
+        if self._left_s < left_s:
+            self._deadline = now + LAST_WORDS_S
+        else:
+            self._conclude()
 
     def _conclude(self) -> None:
         self._deadline = None
         words = self._last_words or []
         self._do(self._dialect.fail(words) if isinstance(words, Problem) else words)
-        self.over = True
-        self._session.close()
+        self._finish()
 
-    def _do(self, effects: list[Effect], *, partial: bool = False) -> None:
+    def _do(self, effects: list[Effect], *, passing: bool = False) -> None:
         for effect in effects:
             if self.over:
                 return
-            out = _Out(effect, partial)
+            out = _Out(effect, passing)
             self._outbox.append(out)
             self._unread += out.size
-            self.over = isinstance(effect, Hangup)
+            if isinstance(effect, Hangup):
+                self._finish()
         self._work.set()
+
+    def _finish(self) -> None:
+        """Nothing more is said; what waits may still be written."""
+        self.over = True
+        self._session.close()
+        self.lease.release()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from appliance.accounts.gate import Accounts
-from appliance.core.options import Limits
+from appliance.core.options import Endpointing, Limits
 from appliance.core.problems import Kind, Refused
 from appliance.dialects import base
 from appliance.dialects.base import Answer, Dialect, Endpoint, TokenWish, Transcript, Upload
@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 65_536
 """Of a request that is no upload."""
+BODY_S = 10.0
+"""For it to arrive."""
+UPLOADS = 8
+"""Files at a time: each takes room on the disk before it takes a stream."""
 GONE_S = 1.0
 """Between two looks at whether the client of an upload is still there."""
 
@@ -30,11 +34,15 @@ GONE_S = 1.0
 class Endpoints:
     """Serves what dialects list in ``endpoints``."""
 
-    def __init__(self, pool: Pool, accounts: Accounts, limits: Mapping[str, Limits], upload_bytes: int) -> None:
+    def __init__(
+        self, pool: Pool, accounts: Accounts, endpointing: Endpointing, limits: Mapping[str, Limits], upload_bytes: int
+    ) -> None:
         self._pool = pool
         self._accounts = accounts
+        self._endpointing = endpointing
         self._limits = limits
         self._upload_bytes = upload_bytes
+        self._uploads = 0
 
     def routes(self, dialects: tuple[type[Dialect], ...]) -> Iterator[BaseRoute]:
         """One for each."""
@@ -55,7 +63,7 @@ class Endpoints:
         address = address_of(request)
         try:
             body = b"" if endpoint.upload else await _small(request.stream())
-            asked = endpoint.read(_read(request, body))
+            asked = endpoint.read(_read(request, body, self._endpointing))
             match asked:
                 case TokenWish():
                     return self._token(asked, address)
@@ -82,13 +90,17 @@ class Endpoints:
     async def _transcript(self, dialect: type[Dialect], upload: Upload, request: Request, address: str) -> Answer:
         limits = self._limits.get(dialect.name, dialect.limits)
         lease = self._accounts.admit(upload.keys, dialect.realm, address, sessions=limits.sessions, streaming=False)
+        self._uploads += 1
         try:
+            if self._uploads > UPLOADS:
+                raise Refused(Kind.TOO_MANY_STREAMS, f"{UPLOADS} files are being heard")
             return upload.answer(await self._heard(upload, request, lease.spend))
         except Refused as refused:
             if refused.problem.kind is Kind.QUOTA_EXCEEDED and lease.problem is not None:
                 raise Refused(lease.problem, refused.problem.detail) from refused
             raise
         finally:
+            self._uploads -= 1
             lease.release()
 
     async def _heard(self, upload: Upload, request: Request, spend: Callable[[float], bool]) -> Transcript:
@@ -123,18 +135,22 @@ class _Body:
             raise
 
 
-def _read(request: Request, body: bytes) -> base.Request:
+def _read(request: Request, body: bytes, endpointing: Endpointing) -> base.Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return base.Request(request.url.path, headers, list(request.query_params.multi_items()), body)
+    return base.Request(request.url.path, headers, list(request.query_params.multi_items()), body, endpointing)
 
 
 async def _small(body: AsyncIterator[bytes]) -> bytes:
     """A body that is no upload. Raises ``Refused`` for a longer one."""
     data = b""
-    async for chunk in body:
-        data += chunk
-        if len(data) > BODY_BYTES:
-            raise Refused(Kind.MESSAGE_TOO_BIG, f"at most {BODY_BYTES} bytes")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in body:
+                data += chunk
+                if len(data) > BODY_BYTES:
+                    raise Refused(Kind.MESSAGE_TOO_BIG, f"at most {BODY_BYTES} bytes")
+    except TimeoutError as error:
+        raise Refused(Kind.IDLE, f"{BODY_S:.0f} s") from error
     return data
 
 

@@ -7,7 +7,7 @@ import hmac
 import logging
 from collections import OrderedDict
 
-from appliance.accounts.gate import Accounts
+from appliance.accounts.gate import Account, Accounts
 from appliance.core.problems import Kind, Refused
 from appliance.dialects.base import Dialect, Opening
 from appliance.scheduling.pool import Pool
@@ -39,7 +39,9 @@ class Sessions:
         except Refused as refused:
             if refused.problem.kind is not Kind.TOO_MANY_STREAMS or not self._waiting:
                 raise
-        lease = self._accounts.admit(opening.keys, kind.realm, address, sessions=opening.limits.sessions)
+        lease = self._accounts.admit(
+            opening.keys, kind.realm, address, sessions=opening.limits.sessions, make_room=self._give_way
+        )
         try:
             self._make_room(opening)
             conversation = Conversation(kind, opening, lease, self._pool)
@@ -47,14 +49,18 @@ class Sessions:
             lease.release()
             raise
         self._live[conversation.id] = conversation
-        conversation.open()
+        try:
+            conversation.open()
+        except BaseException:
+            self._end(conversation)
+            raise
         return conversation
 
     async def resume(self, kind: type[Dialect], opening: Opening, address: str) -> Conversation:
         """The one that is asked for, without a socket now. Raises ``Refused`` with what has become of it."""
         wanted = opening.resume or ""
         conversation = self._live.get(wanted)
-        if conversation is None or conversation.over or conversation.kind is not kind:
+        if conversation is None or conversation.kind is not kind or (conversation.over and not conversation.unheard):
             raise Refused(self._fate(wanted))
         self._same_client(conversation, opening.keys, address)
         if conversation.attached:
@@ -62,8 +68,11 @@ class Sessions:
             if patience is None or conversation.silent_s() < patience:
                 raise Refused(Kind.SESSION_TAKEN)
             await conversation.take_over()
-        if conversation.over or conversation.attached:
-            raise Refused(Kind.SESSION_TAKEN if conversation.attached else conversation.ended)
+        if conversation.attached:
+            raise Refused(Kind.SESSION_TAKEN)
+        if conversation.over and not conversation.unheard:
+            self._end(conversation)
+            raise Refused(conversation.ended)
         timer = self._waiting.pop(wanted, None)
         if timer is not None:
             timer.cancel()
@@ -72,7 +81,8 @@ class Sessions:
 
     def leave(self, conversation: Conversation) -> None:
         """Its socket is gone."""
-        if conversation.over or conversation.finished or conversation.limits.resume_s is None:
+        told = conversation.over and not conversation.unheard
+        if told or conversation.finished or conversation.limits.resume_s is None:
             self._end(conversation)
             return
         log.info("%s session %s waits for its client", conversation.kind.name, conversation.id)
@@ -99,6 +109,14 @@ class Sessions:
             else:
                 return
 
+    def _give_way(self, account: Account) -> bool:
+        """One of this account's that has waited longest for its client ends; whether there was one."""
+        waiting = (self._live[id] for id in self._waiting)
+        away = next((one for one in waiting if one.lease.account.id == account.id and not one.over), None)
+        if away is not None:
+            self._expire(away)
+        return away is not None
+
     def _expire(self, conversation: Conversation) -> None:
         conversation.close(Kind.SESSION_EXPIRED)
         self._end(conversation)
@@ -122,8 +140,8 @@ class Sessions:
 
     def _same_client(self, conversation: Conversation, keys: tuple[str, ...], address: str) -> None:
         """The key or token it was opened with, or another key of the same account."""
-        for key in keys:
-            if any(hmac.compare_digest(key.encode(), known.encode()) for known in conversation.keys):
-                return
+        known = conversation.lease.text.encode(errors="surrogatepass")
+        if any(hmac.compare_digest(key.encode(errors="surrogatepass"), known) for key in keys):
+            return
         if self._accounts.check(keys, address).id != conversation.lease.account.id:
             raise Refused(Kind.BAD_KEY)

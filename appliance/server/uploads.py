@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 
 STALL_S = 60.0
 """Without a byte of the body, after which its client is taken for gone."""
+LONGEST_S = 4 * 3600.0
+"""Of audio in one upload: a small compressed file can hold weeks of silence."""
 WRITE_BYTES = 1 << 20
 """Written to the disk at a time."""
 PIECE_S = 2.0
@@ -155,7 +157,7 @@ async def _hear(source: _Source, upload: Upload, pool: Pool, spend: Callable[[fl
     over: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
     def told(event: AnyEvent) -> None:
-        if isinstance(event, Final):
+        if isinstance(event, Final) and event.text:
             finals.append(event)
         elif isinstance(event, Closed) and not over.done():
             over.set_result(event)
@@ -183,6 +185,8 @@ async def _push(
             raise Refused(Kind.QUOTA_EXCEEDED)
         session.push(piece)
         given += len(piece)
+        if given > LONGEST_S * source.audio.bytes_per_second:
+            raise Refused(Kind.MESSAGE_TOO_BIG, f"at most {LONGEST_S / 3600:.0f} hours of audio")
         await session.room()
     session.finish()
     return given * RATE // source.audio.bytes_per_second

@@ -57,7 +57,8 @@ class ScriptedSession:
     def push(self, data: bytes) -> None:
         self.asked.append(Hear(data))
 
-    full = False
+    full = crowded = False
+    backlog_s = 0.0
 
     async def room(self) -> None: ...
 

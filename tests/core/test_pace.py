@@ -88,3 +88,18 @@ def test_without_a_flush_audio_makes_nothing_due_earlier():
     pace = Pace(Limits(idle_s=1), 0.0)
     assert not pace.audio(0.1, 0.5)
     assert not pace.flush_due(100.0)
+
+
+def test_what_a_stalled_network_kept_back_does_not_count_as_fast():
+    pace, now = Pace(Limits(fast_s=60.0), 0.0), 0.0
+    for second in range(1, 400):
+        now += 1.0
+        if second == 100:
+            now += 30.0
+            pace.audio(30.0, now)
+        pace.audio(1.0, now)
+        assert pace.check(now) is None
+    for second in range(1, 300):
+        now += 0.5
+        pace.audio(1.0, now)
+    assert pace.check(now) is Kind.TOO_FAST

@@ -363,7 +363,7 @@ ALL = [
         for kind in (Kind.BAD_KEY, Kind.RATE_LIMITED, Kind.QUOTA_EXCEEDED, Kind.NOT_ALLOWED, Kind.TERMS_NOT_ACCEPTED)
     ),
     (Kind.TOO_MANY_SESSIONS, 3009, "Unauthorized Connection: Too many concurrent sessions"),
-    (Kind.TOO_MANY_STREAMS, 3009, "Unauthorized Connection: Too many concurrent sessions"),
+    (Kind.TOO_MANY_STREAMS, 3009, f"Unauthorized Connection: {READABLE[Kind.TOO_MANY_STREAMS]}: why"),
     *(
         (kind, 3006, f"Invalid Message: {READABLE[kind]}: why")
         for kind in (Kind.BAD_RATE, Kind.BAD_ENCODING, Kind.BAD_OPTION, Kind.BAD_MESSAGE, Kind.BAD_AUDIO)

@@ -271,3 +271,105 @@ def test_failed_attempts_are_answered_ever_later() -> None:
             assert loop.time() - began < 0.5
 
     run(work)
+
+
+def test_a_key_with_one_stream_can_come_back_without_resuming() -> None:
+    """A page that is loaded anew opens anew: the session it left gives way."""
+
+    async def work() -> None:
+        async with box(fake(), **FAST, server={"auth": "keys"}) as daemon:
+            _, single = Keys(daemon.config.state_dir / "accounts").create("single", now=NOW, streams=1)
+            async with client(daemon, key=single) as socket:
+                begun = await until(socket, "SessionBegins")
+            async with client(daemon, key=single) as socket:
+                assert (await until(socket, "SessionBegins"))["session_id"] != begun["session_id"]
+            assert await closed_with(daemon, resumed(begun), single) == 4008
+
+    run(work)
+
+
+def test_what_ended_a_session_while_its_client_was_away_is_told_when_it_comes_back() -> None:
+    async def work() -> None:
+        async with box(fake(crash_on=7_777), **FAST) as daemon:
+            async with client(daemon) as socket:
+                begun = await until(socket, "SessionBegins")
+                await socket.send(SAYING)
+                await until(socket, "FinalTranscript")
+                await socket.send(SAYING)
+                await socket.send(tone(0.5, marker=7_777))
+            while daemon.pool.sessions:
+                await asyncio.sleep(0.02)
+            async with client(daemon, resumed(begun)) as socket:
+                code, said = await ended(socket)
+                kinds = [message.get("message_type", "error") for message in said]
+                assert (code, kinds[0], kinds[-1]) == (1011, "SessionBegins", "error")
+                assert "FinalTranscript" in kinds
+            async with client(daemon) as socket:
+                await until(socket, "SessionBegins")
+
+    run(work)
+
+
+def test_a_key_that_was_offered_but_never_counted_resumes_nothing() -> None:
+    async def work() -> None:
+        async with box(fake(), **FAST, server={"auth": "keys"}) as daemon:
+            _, good = Keys(daemon.config.state_dir / "accounts").create("good", now=NOW)
+            async with client(daemon, f"{OPEN}&token=undefined", good) as socket:
+                code, said = await ended_or_begun(socket)
+            if code is None:
+                assert await closed_with(daemon, f"{V2}/{said['session_id']}?token=undefined", "") == 4001
+
+    run(work)
+
+
+async def ended_or_begun(socket: ClientConnection) -> tuple[int | None, dict[str, Any]]:
+    first: dict[str, Any] = json.loads(await socket.recv())
+    return (None, first) if first.get("message_type") == "SessionBegins" else (await ended(socket))[0], first
+
+
+def test_a_client_that_waits_for_its_answer_is_not_idle() -> None:
+    """All audio at once, then silence, while the recogniser still works on it."""
+
+    async def work() -> None:
+        limits = {"native": {"idle_s": 0.3}}
+        async with box(fake(hang_on=7_777), **FAST, limits=limits, scheduling={"hang_s": 2.0}) as daemon:
+            async with client(daemon, NATIVE) as socket:
+                await socket.send(tone(1.0, marker=7_777) + silence(1.0))
+                await socket.send('{"type": "commit"}')
+                listening = asyncio.create_task(ended(socket))
+                await asyncio.sleep(1.2)
+                assert not listening.done()
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    run(work)
+
+
+def test_a_flood_of_commands_is_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.scheduling.live.ENTRIES", 500)
+
+    async def work() -> None:
+        async with box(fake(), **FAST) as daemon, client(daemon, NATIVE) as socket:
+            reading = asyncio.create_task(ended(socket))
+            for _ in range(5_000):
+                await socket.send('{"type": "commit"}')
+                (session,) = daemon.pool.sessions.values()
+                assert session.journal.entries <= 510
+            await socket.send('{"type": "finish"}')
+            _, said = await reading
+            assert sum(message["type"] == "committed" for message in said) == 5_000
+
+    run(work)
+
+
+def test_a_quota_is_not_overdrawn_by_one_message() -> None:
+    async def work() -> None:
+        async with box(fake(), **FAST, server={"auth": "keys"}) as daemon:
+            _, shown = Keys(daemon.config.state_dir / "accounts").create("short", now=NOW, seconds=1.0)
+            async with client(daemon, "/v1/stream", shown) as socket:
+                await until(socket, "begin")
+                await socket.send((tone(0.7) + silence(0.9)) * 20)
+                _, said = await ended(socket)
+                assert [message["type"] for message in said] == ["error"]
+
+    run(work)
