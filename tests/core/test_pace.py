@@ -99,7 +99,7 @@ def test_what_a_stalled_network_kept_back_does_not_count_as_fast():
             pace.audio(30.0, now)
         pace.audio(1.0, now)
         assert pace.check(now) is None
-    for second in range(1, 300):
+    for _ in range(300):
         now += 0.5
         pace.audio(1.0, now)
     assert pace.check(now) is Kind.TOO_FAST

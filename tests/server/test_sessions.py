@@ -331,16 +331,15 @@ def test_a_client_that_waits_for_its_answer_is_not_idle() -> None:
     """All audio at once, then silence, while the recogniser still works on it."""
 
     async def work() -> None:
-        limits = {"native": {"idle_s": 0.3}}
-        async with box(fake(hang_on=7_777), **FAST, limits=limits, scheduling={"hang_s": 2.0}) as daemon:
-            async with client(daemon, NATIVE) as socket:
-                await socket.send(tone(1.0, marker=7_777) + silence(1.0))
-                await socket.send('{"type": "commit"}')
-                listening = asyncio.create_task(ended(socket))
-                await asyncio.sleep(1.2)
-                assert not listening.done()
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        tables = {**FAST, "limits": {"native": {"idle_s": 0.3}}, "scheduling": {"hang_s": 2.0}}
+        async with box(fake(hang_on=7_777), **tables) as daemon, client(daemon, NATIVE) as socket:
+            await socket.send(tone(1.0, marker=7_777) + silence(1.0))
+            await socket.send('{"type": "commit"}')
+            listening = asyncio.create_task(ended(socket))
+            await asyncio.sleep(1.2)
+            assert not listening.done()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     run(work)
 
