@@ -5,8 +5,10 @@ MODEL ?= vosk-model-small-en-us-0.15
 BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+CLIENT_PACKAGES := chromium
+CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test check bench soak venv packages test-packages clean
+.PHONY: help run demo test clients check bench soak venv packages test-packages client-packages clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,7 +21,11 @@ demo: venv  ## prove the main job with nothing attached: speech made on the spot
 	$(BIN)/appliance demo
 
 test: venv test-packages check  ## everything that takes minutes at most
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not soak and not clients"
+
+clients: venv client-packages  ## the vendors' own SDKs against a daemon; writes docs/compatibility.md
+	$(BIN)/python -m tests.clients.install
+	$(BIN)/python -m pytest tests/clients -n $(CLIENTS_AT_A_TIME) --compatibility docs/compatibility.md
 
 check: venv  ## style and types
 	$(BIN)/ruff check .
@@ -31,6 +37,9 @@ bench: venv  ## measure this machine; ratios within one run
 
 soak: venv  ## ten minutes of eight streams that come and go: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests/soak
+
+fuzz: venv  ## noise at every dialect for minutes
+	FUZZ_ROUNDS=400 $(BIN)/python -m pytest tests/fuzz --hypothesis-profile=explore
 
 venv: .venv/installed  ## .venv with the package and all tools
 
@@ -57,6 +66,9 @@ packages:
 
 test-packages:
 	$(call apt,$(TEST_PACKAGES))
+
+client-packages:
+	$(call apt,$(CLIENT_PACKAGES))
 
 clean:  ## remove what was made here
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,9 +20,13 @@ from gnani.stt.exceptions import StreamConnectionError
 from appliance.cli.speech import say
 from appliance.daemon import Daemon
 from tests.box import box, kiosk, run, sphinx, url
+from tests.clients.client import KEYS, UNKNOWN
+from tests.clients.page import proves
+from tests.clients.sdks import GNANI
 from tests.speech import spoken
 
 SENTENCE = "we are going to the city on monday"
+DIALECT = "Gnani Vachana"
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,7 @@ def at_rate(audio: bytes, rate: int) -> bytes:
     return soxr.resample(samples, 16_000, rate).astype("<i2").tobytes()
 
 
+@proves(DIALECT, GNANI, "stream_audio, the SDK's own pacing, at every rate")
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
 def test_stream_audio_at_every_rate(rate: int) -> None:
     """The SDK's own helper paces the audio and closes 1.0 s after its last frame: the text must be there by then."""
@@ -63,6 +68,7 @@ def test_stream_audio_at_every_rate(rate: int) -> None:
     run(work)
 
 
+@proves(DIALECT, GNANI, "segments in real time, with index, id, duration and latency")
 def test_segments_and_their_fields() -> None:
     """Two sentences in real time: two transcripts, in order, each within a second of the end of its sound."""
     sentences = ("what time is it now", "thank you very much for your help")
@@ -100,6 +106,7 @@ def test_segments_and_their_fields() -> None:
     run(work)
 
 
+@proves(DIALECT, GNANI, "request id")
 def test_request_id_comes_back() -> None:
     async def work() -> None:
         async with box(kiosk()) as daemon:
@@ -111,6 +118,7 @@ def test_request_id_comes_back() -> None:
     run(work)
 
 
+@proves(DIALECT, GNANI, "format=transcribe: numbers in digits, for English")
 def test_numbers_in_digits() -> None:
     """x-format: transcribe."""
 
@@ -122,6 +130,9 @@ def test_numbers_in_digits() -> None:
     run(work)
 
 
+@proves(
+    DIALECT, GNANI, "a language that is not installed", "refused: StreamConnectionError, which names what to install"
+)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -135,5 +146,16 @@ def test_what_the_user_of_the_sdk_reads(options: dict[str, Any], words: str) -> 
             with pytest.raises(StreamConnectionError, match=words):
                 async with sdk(daemon, **options):
                     pass
+
+    run(work)
+
+
+@proves(DIALECT, GNANI, "wrong key", "refused: StreamConnectionError, HTTP 403")
+def test_wrong_key() -> None:
+    async def work() -> None:
+        async with box(kiosk(), server=KEYS) as daemon:
+            client = GnaniSTTStreamClient(api_key=UNKNOWN, base_url=url(daemon), language_code="en-IN")
+            with pytest.raises(StreamConnectionError, match="403"):
+                await client.connect()
 
     run(work)

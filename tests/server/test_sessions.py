@@ -372,3 +372,22 @@ def test_a_quota_is_not_overdrawn_by_one_message() -> None:
                 assert [message["type"] for message in said] == ["error"]
 
     run(work)
+
+
+def test_who_waits_for_the_end_of_a_session_that_fails_is_told_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AssemblyAI's Python SDK waits for SessionTerminated for ever."""
+    monkeypatch.setattr("appliance.server.conversation.LAST_WORDS_S", 0.5)
+
+    async def work() -> None:
+        async with box(fake(hang_on=7_777), **FAST, server={"auth": "keys"}) as daemon:
+            _, shown = Keys(daemon.config.state_dir / "accounts").create("short", now=NOW, seconds=1.0)
+            async with client(daemon, key=shown) as socket:
+                await socket.send(tone(0.7, marker=7_777))
+                await socket.send(tone(1.0))
+                await socket.send('{"terminate_session": true}')
+                code, said = await ended(socket)
+                assert code == 4002
+                assert "error" in said[-2]
+                assert said[-1]["message_type"] == "SessionTerminated"
+
+    run(work)
