@@ -69,7 +69,7 @@ READABLE: dict[Kind, str] = {
     Kind.TOO_FAST: "Audio arrives faster than real time for too long",
     Kind.IDLE: "No audio arrived for too long",
     Kind.TOO_LONG: "The session reached its longest duration",
-    Kind.ENGINE_FAILED: "The recogniser failed twice on the same audio",
+    Kind.ENGINE_FAILED: "The recogniser failed on this audio",
     Kind.SHUTTING_DOWN: "The server is shutting down",
 }
 

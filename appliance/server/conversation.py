@@ -268,8 +268,8 @@ class Conversation:
         if self._ending:
             return None if self._deadline is None else max(0.0, self._deadline - now)
         due = self._pace.wait(now)
-        if due is not None and self._busy:
-            due = max(due, BUSY_S)
+        if due == 0 and self._busy:
+            due = BUSY_S  # idle, but for what it waits for
         held = None if self._held_since is None else max(0.0, self._held_since + STALL_S - now)
         return min((wait for wait in (due, held) if wait is not None), default=None)
 
