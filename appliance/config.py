@@ -69,7 +69,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     endpointing: Endpointing
     scheduling: Settings
     log: Log
-    limits: dict[str, dict[str, Annotated[float, Meta(gt=0)] | Literal[False]]] = {}
+    limits: dict[str, dict[str, Annotated[float, Meta(ge=0)] | Literal[False]]] = {}
     microphones: tuple[MicrophoneConfig, ...] = (MicrophoneConfig(),)
 
     @property

@@ -50,7 +50,7 @@ LAST_WORDS_S = 5.0
 STALL_S = 90.0
 """Of being held back by a full inbox; longer than it takes to replace a worker that hangs."""
 BUSY_S = 0.25
-"""Between two looks at whether a session that is busy still is."""
+"""Between two looks at what is due but waits, as idleness does while the session is busy."""
 RETELL_S = 30.0
 """A message sent so long ago, or before the client was last heard, has been delivered."""
 AT_ONCE = frozenset({Kind.ENGINE_FAILED, Kind.CLIENT_TOO_SLOW, Kind.SHUTTING_DOWN, Kind.SESSION_EXPIRED})
@@ -268,8 +268,8 @@ class Conversation:
         if self._ending:
             return None if self._deadline is None else max(0.0, self._deadline - now)
         due = self._pace.wait(now)
-        if due == 0 and self._busy:
-            due = BUSY_S  # idle, but for what it waits for
+        if due == 0:
+            due = BUSY_S  # it has just been looked at, and was let pass
         held = None if self._held_since is None else max(0.0, self._held_since + STALL_S - now)
         return min((wait for wait in (due, held) if wait is not None), default=None)
 
