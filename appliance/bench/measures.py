@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from appliance.bench.bare import bare
+from appliance.bench.capacity import capacity
 from appliance.bench.clients import speech_ends, stream, streams
 from appliance.bench.corpus import BYTES_PER_SECOND, Clip, continuous, conversation, made, recorded, room
 from appliance.bench.costumes import COSTUMES
@@ -272,6 +273,7 @@ MEASURES = {
     "dialects": dialects,
     "handshake": handshake,
     "idle": idle,
+    "capacity": capacity,
 }
 
 

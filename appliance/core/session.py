@@ -101,6 +101,7 @@ class Session:
         self._utterance: int | None = None
         self._pending: list[Samples] = []
         self._since_partial = 0
+        self._slower = 1
         self._tail: list[Samples] = []
         self._fed = self._position
         self._segments = start.segment
@@ -144,6 +145,10 @@ class Session:
         self._take_rest()
         yield from self._cut(Cause.FINISH)
         yield Closed(self._position)
+
+    def ease(self, slower: int) -> None:
+        """From here on partials come so many times more seldom than was asked for; 0: none. Finals are as ever."""
+        self._slower = slower
 
     def close(self) -> None:
         """Give back the recogniser's stream."""
@@ -264,7 +269,7 @@ class Session:
         self._since_partial += samples
         if len(self._pending) >= ACCEPT_FRAMES:
             self._accept()
-            if 0 < self._options.partial_ms * RATE // 1000 <= self._since_partial:
+            if 0 < self._slower * self._options.partial_ms * RATE // 1000 <= self._since_partial:
                 self._since_partial = 0
                 yield from self._partial(self._timed(self._stream.partial().words))
 
@@ -277,7 +282,7 @@ class Session:
         """Finish the utterance; its words are now the segment's."""
         if self._utterance is not None:
             self._finish_utterance()
-            if self._options.partial_ms:
+            if self._slower and self._options.partial_ms:
                 yield from self._partial(())
 
     def _finish_utterance(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from appliance.core.ports import Capabilities
-from appliance.scheduling.messages import Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+from appliance.scheduling.messages import Alive, Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Launcher:
         self._plan = plan
         self._on_exit = on_exit
         self._asked: deque[asyncio.Future[int]] = deque()
+        self._pinged = False
+        self._waiting_since: float | None = None
         self._waiting: deque[tuple[socket.socket, asyncio.Future[int]]] = deque()
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -59,6 +61,20 @@ class Launcher:
         self._waiting.append((theirs, forked))
         self._ask()
         return ours, forked
+
+    def ping(self) -> None:
+        """Ask the template for a sign of life, unless it owes one already."""
+        if not self._pinged and self.ready.is_set() and self._control is not None:
+            self._pinged = True
+            self._owes()
+            with contextlib.suppress(OSError):  # it has just died
+                self._control.send(b"p")
+
+    def silent_s(self) -> float:
+        """Seconds that an answer of a template that is ready has been waited for, without any sign of life."""
+        if self._waiting_since is None or not self.ready.is_set():
+            return 0.0
+        return asyncio.get_running_loop().time() - self._waiting_since
 
     async def ended(self, patience_s: float) -> None:
         """Returns when no worker is left, or after so many seconds."""
@@ -132,6 +148,8 @@ class Launcher:
                         log.error("%s", reason)
                         self.broken[name] = reason
                         self.models.pop(name, None)
+                    case Alive():
+                        self._pinged = False
                     case Ready():
                         self._was_ready = True
                         self.ready.set()
@@ -148,8 +166,12 @@ class Launcher:
                         if not self.pids:
                             self._childless.set()
                         self._on_exit(pid, status)
+                self._waiting_since = None
+                if self._asked or self._pinged:
+                    self._owes()
         finally:
             self.ready.clear()
+            self._pinged, self._waiting_since = False, None
             for forked in self._asked:  # whether they were forked will never be known
                 forked.cancel()
             self._asked.clear()
@@ -168,4 +190,9 @@ class Launcher:
                 self.ready.clear()
                 return
             self._asked.append(forked)
+            self._owes()
             theirs.close()
+
+    def _owes(self) -> None:
+        if self._waiting_since is None:
+            self._waiting_since = asyncio.get_running_loop().time()

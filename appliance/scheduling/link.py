@@ -10,7 +10,22 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from appliance.scheduling.messages import Channel, Close, Gone, Open, ToDaemon, ToWorker, packed
+from appliance.scheduling.messages import (
+    Channel,
+    Close,
+    Ease,
+    Failed,
+    Gone,
+    Measure,
+    Measured,
+    Open,
+    Ping,
+    Pong,
+    Report,
+    ToDaemon,
+    ToWorker,
+    packed,
+)
 
 if TYPE_CHECKING:
     from appliance.scheduling.live import LiveSession
@@ -51,6 +66,10 @@ class WorkerLink(asyncio.Protocol):
         self._link = link
         self._forked = forked
         self._owed: set[int] = set()
+        self._pinged = False
+        self._measured: asyncio.Future[Measured] | None = None
+        self.cpu_s = 0.0
+        """Processor seconds it had used at its last ``Pong``."""
         self._connecting = False
         self._transport: asyncio.Transport | None = None
         forked.add_done_callback(self._born)
@@ -65,7 +84,7 @@ class WorkerLink(asyncio.Protocol):
         self._gathered += packed(message)
         if isinstance(message, Open | Close):
             self._owed.add(message.sid)
-        if self.waiting_since is None:
+        if self.waiting_since is None and not isinstance(message, Ease):
             self.waiting_since = now()
         if self._transport is None:
             return
@@ -75,6 +94,18 @@ class WorkerLink(asyncio.Protocol):
             wait = self._sent_at + GATHER_S - now()
             loop = asyncio.get_running_loop()
             self._due = loop.call_later(wait, self._flush) if wait > 0 else loop.call_soon(self._flush)
+
+    def ping(self) -> None:
+        """Ask for a sign of life, unless one is owed already."""
+        if not self._pinged:
+            self._pinged = True
+            self.send(Ping())
+
+    async def measure(self, message: Measure) -> Measured:
+        """One at a time. Raises ConnectionError when the worker dies of it."""
+        self._measured = asyncio.get_running_loop().create_future()
+        self.send(message)
+        return await self._measured
 
     def _flush(self) -> None:
         if self._due is not None:
@@ -105,12 +136,12 @@ class WorkerLink(asyncio.Protocol):
         return now() - self.waiting_since if self.waiting_since is not None and self._forked.done() else 0.0
 
     def kill(self) -> None:
-        """For a worker that hangs."""
+        """For a worker that hangs. Its sessions do not wait until it is really gone."""
         self.waiting_since = None
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        elif self._transport is not None:
+        if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,14 +152,24 @@ class WorkerLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for message in self._channel.feed(data):
-            self._owed.discard(message.sid)
-            session = self.sessions.get(message.sid)
-            if session is not None and not isinstance(message, Gone):
-                session.told(message)
-        owes = self._owed or any(session.outstanding for session in self.sessions.values())
+            match message:
+                case Report(sid=sid) | Failed(sid=sid):
+                    self._owed.discard(sid)
+                    if (session := self.sessions.get(sid)) is not None:
+                        session.told(message)
+                case Gone(sid=sid):
+                    self._owed.discard(sid)
+                case Pong(cpu_s=cpu_s):
+                    self._pinged = False
+                    self.cpu_s = cpu_s
+                case Measured() if self._measured is not None and not self._measured.done():
+                    self._measured.set_result(message)
+        owes = self._owed or self._pinged or any(session.outstanding for session in self.sessions.values())
         self.waiting_since = now() if owes else None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._measured is not None and not self._measured.done():
+            self._measured.set_exception(ConnectionError("the worker died"))
         self._on_lost(self)
 
     def _born(self, forked: asyncio.Future[int]) -> None:

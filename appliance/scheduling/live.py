@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from appliance.core.events import AnyEvent, Closed, Heard, Partial, SpeechEnded, SpeechStarted
+from appliance.core.events import AnyEvent, Cause, Closed, Final, Heard, Partial, SpeechEnded, SpeechStarted
 from appliance.core.options import Changes, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Problem
 from appliance.scheduling.journal import Journal
-from appliance.scheduling.link import WorkerLink
+from appliance.scheduling.lag import Lag
+from appliance.scheduling.link import WorkerLink, now
 from appliance.scheduling.messages import Audio, Commit, Configure, Entry, Failed, Finish, Open, Report
 from appliance.scheduling.settings import Settings
 
@@ -23,6 +24,9 @@ PIECES = 8
 
 ENTRIES = 30_000
 """Messages that are kept of a session: minutes of the shortest frames, or a flood of commands."""
+
+HEARD = (Cause.SILENCE, Cause.LONGEST)
+"""Finals that audio brings about; the others wait for a command."""
 
 Sink = Callable[[AnyEvent], None]
 
@@ -38,15 +42,22 @@ class LiveSession:
         settings: Settings,
         sink: Sink,
         on_over: Callable[[LiveSession], None],
+        on_final: Callable[[float], None] = lambda seconds: None,
+        *,
+        reserved: bool = False,
     ) -> None:
         self.sid = sid
         self.model = model
         self.options = options
         self.alive = True
+        self.reserved = reserved
+        """It is a microphone's, with room set aside for it."""
         self.worker: WorkerLink | None = None
         self._settings = settings
         self.journal = Journal(sid, self._measure())
+        self.lag = Lag(options.audio.bytes_per_second)
         self._on_over = on_over
+        self._on_final = on_final
         self._sink = sink
         self._room = asyncio.Event()
         self._room.set()
@@ -69,8 +80,14 @@ class LiveSession:
         """Seconds of audio not yet dealt with."""
         return self.journal.backlog / self.options.audio.bytes_per_second
 
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that have been dealt with, what was replayed counted once."""
+        return max(self.journal.consumed, self._replay_until) / self.options.audio.bytes_per_second
+
     def push(self, data: bytes) -> None:
         """Audio, any number of bytes; kept until it cannot matter any more."""
+        self.lag.arrived(len(data), now())
         for start in range(0, len(data), self._piece):
             piece = data if len(data) <= self._piece else data[start : start + self._piece]
             self._append(Audio(self.sid, self.journal.seq, piece))
@@ -99,6 +116,7 @@ class LiveSession:
         if changes.audio is not None and not self.journal.received:
             self.options = structs.replace(self.options, audio=changes.audio)
             self.journal.window = self._measure()
+            self.lag = Lag(self.options.audio.bytes_per_second)
         self._append(Configure(self.sid, self.journal.seq, changes))
 
     def finish(self) -> None:
@@ -128,6 +146,9 @@ class LiveSession:
         replaying = message.consumed <= self._replay_until
         before = self.journal.safe
         self.journal.report(message)
+        at = now()
+        waited = None if replaying else self.lag.waited_s(message.consumed, at)
+        self.lag.dealt(max(message.consumed, self._replay_until), at)
         if self.worker is not None and self.journal.safe > before and not replaying:
             self.worker.alone = False
         if self.journal.backlog <= self._inbox and not self.crowded:
@@ -137,6 +158,8 @@ class LiveSession:
                 continue
             if isinstance(event, SpeechStarted | SpeechEnded):
                 self._heard = self._told[type(event)] = event.at
+            if isinstance(event, Final) and event.cause in HEARD and waited is not None:
+                self._on_final(waited)
             self._sink(event)
             if isinstance(event, Closed):
                 self.close()

@@ -55,7 +55,29 @@ class Close(Struct, frozen=True, tag="close"):
     sid: int
 
 
-ToWorker = Open | Audio | Commit | Configure | Finish | Close
+class Measure(Struct, frozen=True, tag="measure"):
+    """Recognise this audio (s16le, mono, 16 kHz) as fast as it goes, for ``limit_s``. Answered by ``Measured``.
+
+    In so many sessions in turn, each beginning at another place in it.
+    """
+
+    model: str
+    audio: bytes
+    limit_s: float
+    streams: int = 1
+
+
+class Ease(Struct, frozen=True, tag="ease"):
+    """Partials of all sessions come so many times more seldom than their clients asked for; 0: none at all."""
+
+    slower: int
+
+
+class Ping(Struct, frozen=True, tag="ping"):
+    """Answered by ``Pong``, between two turns."""
+
+
+ToWorker = Open | Audio | Commit | Configure | Finish | Close | Measure | Ease | Ping
 Entry = Audio | Commit | Configure | Finish
 
 
@@ -82,7 +104,22 @@ class Gone(Struct, frozen=True, tag="gone"):
     sid: int
 
 
-ToDaemon = Report | Failed | Gone
+class Measured(Struct, frozen=True, tag="measured"):
+    """Processor seconds for so many seconds of audio, the end of the sessions included; what the first one heard."""
+
+    model: str
+    cpu_s: float
+    audio_s: float
+    text: str
+
+
+class Pong(Struct, frozen=True, tag="pong"):
+    """``cpu_s``: processor seconds of the worker since it was forked."""
+
+    cpu_s: float
+
+
+ToDaemon = Report | Failed | Gone | Measured | Pong
 
 
 # template -> daemon, as JSON lines
@@ -122,6 +159,10 @@ class Forked(Struct, frozen=True, tag="forked"):
     pid: int
 
 
+class Alive(Struct, frozen=True, tag="alive"):
+    """The answer to a byte without a descriptor."""
+
+
 class Exited(Struct, frozen=True, tag="exited"):
     """``status`` as ``os.waitstatus_to_exitcode`` gives it: negative for a signal."""
 
@@ -129,7 +170,7 @@ class Exited(Struct, frozen=True, tag="exited"):
     status: int
 
 
-FromTemplate = Loading | Loaded | Broken | Ready | Forked | Exited
+FromTemplate = Loading | Loaded | Broken | Ready | Forked | Alive | Exited
 
 T = TypeVar("T")
 LENGTH = 4

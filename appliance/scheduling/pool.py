@@ -1,62 +1,77 @@
-"""Assigns sessions to workers, watches the workers, and gives a session to a new one when its own has died."""
+"""Assigns sessions to workers, moves them when a worker dies, and gives something up when the box falls behind."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
+import math
 import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.packs.languages import choose
+from appliance.scheduling import cores
 from appliance.scheduling.budget import Budget
+from appliance.scheduling.crew import Crew
+from appliance.scheduling.ease import SLOWER, Ease, Level
 from appliance.scheduling.launcher import Launcher
 from appliance.scheduling.link import WorkerLink, now
 from appliance.scheduling.live import LiveSession, Sink
-from appliance.scheduling.messages import Close, Plan
+from appliance.scheduling.messages import Close, Measure, Measured, Plan
 from appliance.scheduling.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-"""How often workers are looked after."""
-SILENT_S = 5.0
-"""A worker that has owed an answer for so long gets no new sessions."""
-END_S = 5.0
-"""For a dismissed worker to end by itself before it is killed."""
+"""How often workers are looked after, and lateness is."""
+LUMP_S = 2.0
+"""A worker that has said nothing for so long hangs, or is in the middle of one long piece of work."""
+FALLING_BEHIND = "it is falling behind with those it has"
 
 
 class Pool:
     """All workers of the daemon. Must be used from one event loop."""
 
     def __init__(self, plan: Plan, settings: Settings, default: str = "") -> None:
+        self.plan = plan
         self.settings = settings
         self.sessions: dict[int, LiveSession] = {}
-        self.crashes = self.hangs = self.recycled = self.opened = 0
-        self.cores = settings.workers or os.cpu_count() or 1
-        self.budget = Budget(self.cores, settings.streams)
-        self.workers: list[WorkerLink] = []
+        self.crashes = self.recycled = self.opened = 0
+        self.refused: Counter[Kind] = Counter()
+        """How often somebody was turned away, and why."""
+        self.on_final: Callable[[float], None] = lambda seconds: None
+        """Called with the seconds from the arrival of the audio that brought a final about to its being told."""
+        self.held = ""
+        """Why nobody is let in yet, if so."""
+        usable = cores.usable()
+        self.usable = min(usable, settings.workers) if settings.workers else usable
+        """Cores that may be computed on."""
+        self.cores = settings.workers or math.ceil(usable)
+        self.budget = Budget(self.usable, settings.streams, settings.headroom)
+        self._ease = Ease()
         self._default = default
         self._launcher = Launcher(plan, self._exited)
+        self._crew = Crew(self._launcher, self.cores, self._lost)
         self._sids = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._past_audio_s = 0.0
+        self._watch: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._closing = self._closed = False
-        self._dismissed: dict[int, float] = {}
 
     async def start(self) -> None:
         """Load the models; returns when the pool is warm, or as warm as it will be (see ``models`` and ``broken``)."""
         await self._launcher.start()
-        self._spawn(self._look_after())
+        self._watch = asyncio.create_task(self._look_after())
         if self.models:
-            self._hire(exclusive=False)
+            self._crew.hire(exclusive=False)
 
     @property
     def ready(self) -> bool:
-        return self._launcher.ready.is_set() and bool(self.models)
+        return self._launcher.ready.is_set() and bool(self.models) and not self.held
 
     @property
     def models(self) -> dict[str, Capabilities]:
@@ -66,41 +81,120 @@ class Pool:
     def broken(self) -> dict[str, str]:
         return self._launcher.broken
 
+    @property
+    def workers(self) -> list[WorkerLink]:
+        return self._crew.workers
+
+    @property
+    def hangs(self) -> int:
+        return self._crew.hangs
+
+    @property
+    def ease(self) -> Level:
+        """What is given up for falling behind."""
+        return self._ease.level
+
+    @property
+    def lag_s(self) -> float:
+        """Lateness of the stream that is worst off, seconds."""
+        return max((session.lag.late_s(now()) for session in self.sessions.values()), default=0.0)
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that have been dealt with since the start."""
+        return self._past_audio_s + sum(session.audio_s for session in self.sessions.values())
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of the workers since the start, as of the last ``beat``."""
+        return self._crew.cpu_s
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Cores per stream of each model."""
+        return {name: self.budget.cost(model) for name, model in self.models.items()}
+
+    def beat(self) -> float:
+        """Ask every worker and the template for a sign of life; the longest silence, in seconds, of who owes one.
+
+        A worker that hangs is no silence: the pool replaces it, unless the pool itself is stuck.
+        """
+        return self._crew.beat(self.settings.hang_s)
+
+    def price(self, costs: Mapping[str, float]) -> None:
+        """Cores per stream, as measured; they count from now on."""
+        self.budget.price(costs)
+
+    def reserve(self, microphones: Iterable[SessionOptions]) -> None:
+        """Set room aside for these, instead of those before. A language nobody serves needs none."""
+        models = []
+        for options in microphones:
+            with contextlib.suppress(Refused):
+                models.append(self.choose(options.languages))
+        self.budget.reserve(models)
+
+    async def measure(self, message: Measure, copies: int) -> list[Measured]:
+        """In so many workers of its own at once. Raises ConnectionError when one dies of it, OSError."""
+        workers = []
+        try:
+            for _ in range(copies):
+                workers.append(self._crew.hire(exclusive=True, alone=True))
+            return list(await asyncio.gather(*(worker.measure(message) for worker in workers)))
+        finally:
+            for worker in workers:
+                self._crew.dismiss(worker)
+
     def choose(self, languages: tuple[str, ...]) -> Capabilities:
         """The model that would serve these languages; refused when there is none."""
         return choose(languages, self.models.values(), self._default)
 
-    def check(self, options: SessionOptions) -> Capabilities:
+    def check(self, options: SessionOptions, *, reserved: bool = False) -> Capabilities:
         """The model of a session that could be opened now. Refused when none could."""
-        if self._closing:
-            raise Refused(Kind.SHUTTING_DOWN)
-        if not self.models:
-            raise Refused(Kind.NOT_READY, "; ".join(self.broken.values()))
-        model = self.choose(options.languages)
-        self.budget.check(model)
-        return model
+        try:
+            return self._check(options, reserved)
+        except Refused as refused:
+            self.refused[refused.problem.kind] += 1
+            raise
 
-    def open(self, options: SessionOptions, sink: Sink) -> LiveSession:
-        """A new session. Refused when it cannot be served."""
-        model = self.check(options)
-        self.budget.take(model)
+    def open(self, options: SessionOptions, sink: Sink, *, reserved: bool = False) -> LiveSession:
+        """A new session; ``reserved``: of a microphone that room is set aside for. Refused when it cannot be served."""
+        model = self.check(options, reserved=reserved)
+        self.budget.take(model, reserved=reserved)
         self._sids += 1
         self.opened += 1
-        session = self.sessions[self._sids] = LiveSession(self._sids, model, options, self.settings, sink, self._over)
+        session = self.sessions[self._sids] = LiveSession(
+            self._sids, model, options, self.settings, sink, self._over, self._final, reserved=reserved
+        )
         try:
-            session.give_to(self._place(model), options)
+            session.give_to(self._crew.place(model), options)
         except BaseException as error:
             self._over(session)
             if isinstance(error, OSError):
+                self.refused[Kind.NOT_READY] += 1
                 raise Refused(Kind.NOT_READY, f"no process can be had: {error.strerror}") from error
             raise
         return session
+
+    def _check(self, options: SessionOptions, reserved: bool) -> Capabilities:
+        if self._closing:
+            raise Refused(Kind.SHUTTING_DOWN)
+        if self.held:
+            raise Refused(Kind.NOT_READY, self.held)
+        if not self.models:
+            raise Refused(Kind.NOT_READY, "; ".join(self.broken.values()))
+        model = self.choose(options.languages)
+        self.budget.check(model, reserved=reserved)
+        return model
+
+    def _final(self, seconds: float) -> None:
+        self.on_final(seconds)
 
     def _over(self, session: LiveSession) -> None:
         """The session is over, for whatever reason."""
         if self.sessions.pop(session.sid, None) is None:
             return
-        self.budget.give_back(session.model)
+        self.budget.give_back(session.model, reserved=session.reserved)
+        self._past_audio_s += session.audio_s
         worker, session.worker = session.worker, None
         if worker is not None and worker.sessions.pop(session.sid, None) is not None:
             worker.send(Close(session.sid))
@@ -108,7 +202,7 @@ class Pool:
                 worker.exclusive or worker.alone or worker.served >= self.settings.recycle_after
             ):
                 self.recycled += 1
-                self._dismiss(worker)
+                self._crew.dismiss(worker)
         if not self.sessions:
             self._idle.set()
 
@@ -130,21 +224,14 @@ class Pool:
     async def close(self) -> None:
         """End all workers and the template; none is left when this returns."""
         self._closing = self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for worker in list(self.workers):
-            self._dismiss(worker)
-        await self._launcher.ended(END_S)
-        for pid in self._launcher.pids:
-            _kill(pid)
-        await self._launcher.ended(END_S)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._crew.close()
         await self._launcher.close()
 
     def _lost(self, worker: WorkerLink) -> None:
         """The worker's socket has closed."""
-        if worker in self.workers:
-            self.workers.remove(worker)
         if worker.retired or self._closed:
             return
         self.crashes += 1
@@ -163,43 +250,12 @@ class Pool:
             session.close(Problem(Kind.ENGINE_FAILED))
             return
         try:
-            session.give_to(self._place(session.model, alone=suspect), session.options)
+            session.give_to(self._crew.place(session.model, alone=suspect), session.options)
         except OSError as error:
             session.close(Problem(Kind.ENGINE_FAILED, f"no process can be had: {error.strerror}"))
 
-    def _place(self, model: Capabilities, *, alone: bool = False) -> WorkerLink:
-        exclusive = model.sessions_per_worker == 1
-        if alone or exclusive:
-            worker = self._hire(exclusive)
-            worker.alone = alone
-            return worker
-        shared = [
-            worker
-            for worker in self.workers
-            if not (worker.exclusive or worker.alone or worker.retired or worker.silent_s() > SILENT_S)
-            and len(worker.sessions) < model.sessions_per_worker
-        ]
-        idle = min(shared, key=lambda worker: len(worker.sessions), default=None)
-        if idle is None or (idle.sessions and len(shared) < self.cores):
-            return self._hire(exclusive=False)
-        return idle
-
-    def _hire(self, exclusive: bool) -> WorkerLink:
-        link, pid = self._launcher.fork()
-        worker = WorkerLink(exclusive, link, pid, self._lost)
-        self.workers.append(worker)
-        self._spawn(worker.connect())
-        return worker
-
-    def _dismiss(self, worker: WorkerLink) -> None:
-        worker.retire()
-        if worker in self.workers:
-            self.workers.remove(worker)
-        if worker.pid is not None:
-            self._dismissed[worker.pid] = now() + END_S
-
     def _exited(self, pid: int, status: int) -> None:
-        self._dismissed.pop(pid, None)
+        self._crew.exited(pid)
         if status and not self._closed:
             reason = f"signal {-status} ({signal.strsignal(-status)})" if status < 0 else f"status {status}"
             log.error("worker %d ended with %s", pid, reason)
@@ -207,21 +263,25 @@ class Pool:
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            for worker in self.workers:
-                if worker.silent_s() > self.settings.hang_s:
-                    log.error("worker %s has given no sign of life for %.0f s", worker.pid, self.settings.hang_s)
-                    self.hangs += 1
-                    worker.kill()
-            for pid, deadline in list(self._dismissed.items()):
-                if now() > deadline and pid in self._launcher.pids:
-                    _kill(pid)
+            self._crew.look_after(self.settings.hang_s)
+            self._adapt()
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _left_over_s(self, at: float) -> float:
+        """The lateness of the last second that counts. A worker that hangs is no lack of processor, unless all do."""
+        late = [(session.lag.least_s(at), session.worker) for session in self.sessions.values()]
+        lively = [late_s for late_s, worker in late if worker is None or worker.silent_s() < LUMP_S]
+        return max(lively or [late_s for late_s, _ in late], default=0.0)
 
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    def _adapt(self) -> None:
+        """Give something up when the box falls behind, take it back when there is room."""
+        at, before = now(), self.ease
+        late_s = self._left_over_s(at)
+        if not self._ease.observe(late_s, at):
+            return
+        self._crew.ease(SLOWER[self.ease])
+        self.budget.closed = FALLING_BEHIND if self.ease is Level.REFUSING else ""
+        log.log(
+            logging.WARNING if self.ease > before else logging.INFO,
+            "%s: %s now (%d streams, the worst %.1f s late)",
+            "falling behind" if self.ease > before else "catching up", self.ease.words, len(self.sessions), late_s,
+        )  # fmt: skip

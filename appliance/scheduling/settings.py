@@ -12,6 +12,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     streams: Annotated[int, Meta(ge=0)] = 0
+    headroom: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """Share of the cores that may be promised to streams; the rest is for what comes in between."""
+    calibrate: bool = True
+    """Measure at first start what a stream of each model costs on this machine."""
     window_s: Annotated[float, Meta(ge=0.1, le=30)] = 2.0
     """Audio of one session a worker may hold unread."""
     inbox_s: Annotated[float, Meta(ge=0.5, le=3600)] = 60.0

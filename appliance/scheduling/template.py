@@ -22,7 +22,7 @@ import msgspec
 
 from appliance.core.ports import Recognizer, VadModel
 from appliance.engines.registry import EngineError, detector, load
-from appliance.scheduling.messages import Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+from appliance.scheduling.messages import Alive, Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
 from appliance.scheduling.worker import Worker
 
 
@@ -32,7 +32,8 @@ def main() -> None:
     plan = msgspec.json.decode(sys.argv[2], type=Plan)
     told = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not mix with what is told
-    for number in (signal.SIGINT, signal.SIGTERM):  # a stop is for the daemon; its closed sockets end the others
+    # these are for the daemon, even when the whole group gets them; its closed sockets end the others
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     recognizers = _load(plan, told)
     try:
@@ -75,6 +76,9 @@ def _serve(
             data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not data:
                 return
+            if not descriptors:
+                _tell(told, Alive())
+                continue
             pid = os.fork()
             if pid == 0:
                 for descriptor in (control.fileno(), told.fileno(), wake, woken):

@@ -10,20 +10,27 @@ from collections import deque
 from collections.abc import Iterator
 
 from appliance.core.events import AnyEvent, SpeechEnded
+from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.problems import Kind, Problem, Refused
-from appliance.core.session import Session
+from appliance.core.session import Origin, Session
+from appliance.scheduling.lag import NEWS_S
+from appliance.scheduling.measure import measure
 from appliance.scheduling.messages import (
     Audio,
     Channel,
     Close,
     Commit,
     Configure,
+    Ease,
     Entry,
     Failed,
     Finish,
     Gone,
+    Measure,
     Open,
+    Ping,
+    Pong,
     Report,
     ToDaemon,
     ToWorker,
@@ -34,9 +41,6 @@ from appliance.text.numbers import digits
 TURN_S = 0.25
 """Audio of one session that is worked on before the next one has its turn."""
 READ = 1 << 18
-NEWS_S = 0.5
-"""Of audio dealt with or of time gone by: what has no event in it is reported no more often, for all sessions at once.
-It halves what the daemon has to do for a stream."""
 
 
 class _Slot:
@@ -90,6 +94,7 @@ class Worker:
         self._turns: deque[int] = deque()
         self._untold: set[int] = set()
         self._told_at = time.monotonic()
+        self._slower = 1
 
     def run(self) -> None:
         """Read, work, report; read again between any two turns."""
@@ -115,9 +120,7 @@ class Worker:
         match message:
             case Open(sid=sid, model=model, options=options, origin=origin):
                 try:
-                    session = Session(
-                        options, self._recognizers[model], self._detector.stream(), readable=digits, origin=origin
-                    )
+                    session = self._session(options, model, origin)
                 except Refused as refused:
                     self._send(Failed(sid, refused.problem))
                 except Exception as error:
@@ -125,6 +128,15 @@ class Worker:
                 else:
                     self._slots[sid] = _Slot(session, message)
                     self._report(sid, self._slots[sid], [])
+            case Measure(model=model, streams=streams):
+                sessions = [self._session(SessionOptions(), model, Origin()) for _ in range(streams)]
+                self._send(measure(sessions, message))
+            case Ease(slower=slower):
+                self._slower = slower
+                for each in self._slots.values():
+                    each.session.ease(slower)
+            case Ping():
+                self._send(Pong(time.process_time()))
             case Close(sid=sid):
                 self._forget(sid)
                 self._send(Gone(sid))
@@ -134,6 +146,11 @@ class Worker:
                     if not slot.inbox:
                         self._turns.append(message.sid)
                     slot.inbox.append(message)
+
+    def _session(self, options: SessionOptions, model: str, origin: Origin) -> Session:
+        session = Session(options, self._recognizers[model], self._detector.stream(), readable=digits, origin=origin)
+        session.ease(self._slower)
+        return session
 
     def _work(self, sid: int) -> None:
         slot = self._slots.get(sid)

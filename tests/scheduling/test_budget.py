@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
@@ -91,3 +92,96 @@ def test_what_is_free_can_be_taken_and_all_comes_back(cores, streams, steps):
         budget.give_back(kind)
     assert budget.used == pytest.approx(0)
     assert budget.free(model(5)) == (streams or 5 * cores)
+
+
+def priced(cores, headroom, microphones=(), streams=0, **costs):
+    budget = Budget(cores, streams, headroom)
+    budget.price(costs)
+    budget.reserve(map(named, microphones))
+    return budget
+
+
+def named(name):
+    return structs.replace(model(4), model=name)
+
+
+@pytest.mark.parametrize(
+    ("cores", "headroom", "cost", "room"),
+    [
+        (4.0, 0.8, 0.1, 32),
+        (0.6, 0.8, 0.06, 8),
+        (0.6, 0.5, 0.06, 5),
+        (2.0, 1.0, 0.5, 4),
+        (1.0, 0.8, 0.81, 1),
+        (1, 1, 9, 1),
+    ],
+)
+def test_what_was_measured_counts(cores, headroom, cost, room):
+    budget = priced(cores, headroom, m=cost)
+    assert budget.free(named("m")) == room
+    assert fill(budget, named("m")) == room
+
+
+@pytest.mark.parametrize("headroom", [0.5, 0.8, 1.0])
+def test_a_guess_leaves_the_headroom_itself(headroom):
+    assert Budget(2, headroom=headroom).free(model(5)) == 10
+
+
+def test_room_for_microphones_is_no_room_for_clients():
+    budget = priced(1.0, 1.0, ["m", "big"], m=0.1, big=0.35)
+    assert budget.free(named("m")) == 5
+    assert budget.free(named("big")) == 1
+    assert fill(budget, named("m")) == 5
+    budget.take(named("m"), reserved=True)
+    budget.take(named("big"), reserved=True)
+    assert budget.used == pytest.approx(0.95)
+    with pytest.raises(Refused):
+        budget.take(named("m"))
+    budget.give_back(named("big"), reserved=True)
+    with pytest.raises(Refused):
+        budget.take(named("big"))
+    budget.take(named("big"), reserved=True)
+    assert budget.open == 7
+
+
+def test_a_microphone_may_begin_anew_before_its_last_words_are_told_but_not_without_end():
+    budget = priced(0.5, 1.0, ["m"], m=0.25)
+    budget.take(named("m"))
+    budget.take(named("m"), reserved=True)
+    budget.take(named("m"), reserved=True)
+    with pytest.raises(Refused):
+        budget.take(named("m"), reserved=True)
+    budget.give_back(named("m"), reserved=True)
+    with pytest.raises(Refused):
+        budget.take(named("m"))
+
+
+def test_a_microphone_is_let_in_where_nothing_fits_and_while_clients_are_refused():
+    budget = priced(0.1, 0.8, ["m", "m"], m=0.5)
+    budget.closed = "it is falling behind"
+    budget.take(named("m"), reserved=True)
+    budget.take(named("m"), reserved=True)
+    with pytest.raises(Refused, match="falling behind"):
+        budget.take(named("m"))
+
+
+def test_when_nothing_is_open_one_always_fits():
+    budget = priced(0.1, 0.8, ["m"], m=0.5)
+    budget.closed = "it is falling behind"
+    assert budget.free(named("m")) == 1
+    budget.take(named("m"))
+    assert budget.free(named("m")) == 0
+
+
+def test_other_microphones_than_before():
+    budget = priced(1.0, 1.0, ["m"], m=0.5)
+    assert budget.free(named("m")) == 1
+    budget.reserve([])
+    assert budget.free(named("m")) == 2
+
+
+def test_a_limit_of_streams_counts_microphones_too():
+    budget = priced(1.0, 1.0, ["m"], streams=3, m=0.9)
+    assert fill(budget, named("m")) == 2
+    budget.take(named("m"), reserved=True)
+    assert budget.open == 3

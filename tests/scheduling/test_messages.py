@@ -13,9 +13,15 @@ from appliance.scheduling.messages import (
     Close,
     Commit,
     Configure,
+    Ease,
     Failed,
     Finish,
+    Gone,
+    Measure,
+    Measured,
     Open,
+    Ping,
+    Pong,
     Report,
     ToDaemon,
     ToWorker,
@@ -41,6 +47,9 @@ TO_WORKER = [
     Configure(1, 5, Changes(endpointing=Endpointing(longest_ms=1000), phrases=())),
     Finish(1, 6),
     Close(1),
+    Measure("kiosk", bytes(1000), 1.5, 8),
+    Ease(0),
+    Ping(),
 ]
 TO_DAEMON = [
     Report(1, 0, 0, Origin(), ()),
@@ -60,6 +69,9 @@ TO_DAEMON = [
         ),
     ),
     Failed(1, Problem(Kind.BAD_OPTION)),
+    Gone(1),
+    Measured("kiosk", 0.25, 6.0, "one ऐक"),
+    Pong(1.25),
 ]
 
 

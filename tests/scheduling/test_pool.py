@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from appliance.core.events import AnyEvent, Closed, Committed, Final, SpeechEnded, SpeechStarted
+from appliance.core.events import AnyEvent, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted
 from appliance.core.options import Endpointing, SessionOptions
 from appliance.core.problems import Kind, Refused
 from appliance.core.session import Session
 from appliance.engines.registry import ModelSpec, detector, load
 from appliance.packs.store import embedded
+from appliance.scheduling.ease import Level
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
@@ -434,3 +435,150 @@ def test_what_cannot_be_sent_to_a_worker_leaves_nothing_behind() -> None:
             assert not made.sessions
 
     run(work)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def partials(client: Client) -> int:
+    return sum(isinstance(event, Partial) for event in client.events)
+
+
+def test_eased_sessions_get_fewer_partials_and_the_same_finals() -> None:
+    async def heard(made: Pool) -> Client:
+        client = Client(made)
+        client.session.push(TALK)
+        assert await client.finished() == alone(fake(), TALK)
+        return client
+
+    async def work() -> None:
+        async with pool(workers=1) as made:
+            usual = partials(await heard(made))
+            made._crew.ease(3)
+            fewer = partials(await heard(made))
+            made._crew.ease(0)
+            none = partials(await heard(made))
+            made._crew.ease(1)
+            assert usual > fewer > none == 0
+            assert partials(await heard(made)) == usual
+
+    run(work)
+
+
+def test_easing_reaches_sessions_that_run_and_workers_that_are_born_later() -> None:
+    async def work() -> None:
+        async with pool(fake(sessions_per_worker=1)) as made:
+            before = Client(made)
+            await before.worker()
+            made._crew.ease(0)
+            after = Client(made)
+            for client in (before, after):
+                client.session.push(TALK)
+                assert await client.finished() == alone(fake(), TALK)
+                assert partials(client) == 0
+
+    run(work)
+
+
+def test_a_box_that_falls_behind_eases_and_refuses_clients_but_no_microphone() -> None:
+    """Lateness is played: a stream whose worker does not come round to it."""
+
+    async def work() -> None:
+        async with pool(fake(hang_on=12_345), workers=1, hang_s=60.0) as made:
+            made.reserve([SessionOptions()])
+            stuck = Client(made)
+            stuck.session.push(tone(0.5, marker=12_345))
+            await until(lambda: made.ease is Level.REFUSING)
+            assert made.lag_s > 1.0
+            assert made.budget.free(made.choose(())) == 0
+            with pytest.raises(Refused, match="falling behind") as refused:
+                Client(made)
+            assert refused.value.problem.kind is Kind.TOO_MANY_STREAMS
+            assert made.refused == {Kind.TOO_MANY_STREAMS: 1}
+            made.open(SessionOptions(), lambda event: None, reserved=True).close()
+            os.kill(await stuck.worker(), signal.SIGKILL)
+
+    run(work)
+
+
+def test_one_worker_that_hangs_is_no_lack_of_processor() -> None:
+    async def work() -> None:
+        async with pool(fake(hang_on=12_345, sessions_per_worker=1), hang_s=60.0) as made:
+            stuck, other = Client(made), Client(made)
+            stuck.session.push(tone(0.5, marker=12_345))
+            while made.lag_s < 7.0:
+                other.session.push(tone(0.1))
+                await asyncio.sleep(0.1)
+            assert made.ease is Level.NORMAL
+
+    run(work)
+
+
+def test_everyone_is_asked_for_a_sign_of_life() -> None:
+    async def work() -> None:
+        async with pool(fake(sessions_per_worker=1)) as made:
+            client = Client(made)
+            client.session.push(TALK)
+            await client.finished()
+            made.beat()
+            worker = made.workers[0]
+            await until(lambda: worker.waiting_since is None and made.cpu_s > 0)
+            assert made.beat() < 0.2
+            spent = made.cpu_s
+            made._crew.dismiss(worker)
+            assert made.cpu_s == spent, "what it has used stays used"
+
+    run(work)
+
+
+def test_a_template_that_hangs_is_a_silence() -> None:
+    async def work() -> None:
+        async with pool() as made:
+            process = made._launcher._process
+            assert process is not None
+            assert made.beat() < 0.2
+            await until(lambda: made._launcher.silent_s() == 0.0)
+            process.send_signal(signal.SIGSTOP)
+            made.beat()
+            await until(lambda: made.beat() > 0.2)
+            process.send_signal(signal.SIGCONT)
+            await until(lambda: made.beat() < 0.2)
+
+    run(work)
+
+
+def test_a_worker_that_hangs_is_replaced_and_no_silence() -> None:
+    async def work() -> None:
+        async with pool(hang_s=0.5, workers=1) as made:
+            client = Client(made)
+            pid = await client.worker()
+            os.kill(pid, signal.SIGSTOP)
+            made.beat()
+            client.session.push(TALK)
+            await until(lambda: made.hangs == 1)
+            assert made.beat() < 0.2
+            assert await client.finished() == alone(fake(), TALK)
+
+    run(work)
+
+
+def test_figures_of_what_was_done() -> None:
+    told: list[float] = []
+
+    async def work() -> None:
+        async with pool() as made:
+            made.on_final = told.append
+            client = Client(made)
+            for start in range(0, len(TALK), 3_200):
+                client.session.push(TALK[start : start + 3_200])
+                await asyncio.sleep(0.1)
+            os.kill(await client.worker(), signal.SIGKILL)
+            await client.finished()
+            assert made.audio_s == pytest.approx(len(TALK) / 32_000)
+            assert made.refused == {}
+
+    run(work)
+    assert len(told) == 3
+    assert all(0 <= seconds < 2.0 for seconds in told)
