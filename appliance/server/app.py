@@ -27,9 +27,12 @@ from appliance.server.connection import Connection, address_of, hold_back
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
+from appliance.server.metrics import Metrics, Sources
 from appliance.server.sessions import Sessions
 
 UPLOAD_BYTES = 256 << 20
+FEEDS = "microphones"
+"""What the metrics call the feeds, beside the dialects."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -48,10 +51,17 @@ class Service:
         limits: Mapping[str, Limits] = MappingProxyType({}),
         upload_bytes: int = UPLOAD_BYTES,
         extra: Sequence[BaseRoute] = (),
+        detail: Callable[[], Mapping[str, Any]] = dict,
+        sources: Sources | None = None,
     ) -> None:
-        """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file."""
+        """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
+
+        ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
+        """
         self.draining = False
         self.sessions = Sessions(pool, accounts)
+        self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, sources or Sources())
+        pool.on_final = self.metrics.observe
         self._pool = pool
         self._accounts = accounts
         self._feeds = feeds
@@ -59,14 +69,16 @@ class Service:
         self._guarded = guarded
         self._endpointing = endpointing
         self._limits = limits
-        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes)
+        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals)
         self._extra = extra
+        self._detail = detail
 
     def app(self) -> Starlette:
         """The ASGI application."""
         routes: list[BaseRoute] = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
+            Route("/metrics", self.metrics.page),
             Route("/v1/microphones", self._microphones),
             WebSocketRoute("/v1/microphones/{name}", self._microphone),
             *self._extra,
@@ -74,6 +86,11 @@ class Service:
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
         routes += self._endpoints.routes(DIALECTS)
         return Starlette(routes=routes, middleware=[Middleware(SingleSlashes)])
+
+    def configure(self, endpointing: Endpointing, limits: Mapping[str, Limits]) -> None:
+        """For the sessions that begin from now on."""
+        self._endpointing, self._limits = endpointing, limits
+        self._endpoints.configure(endpointing, limits)
 
     def drain(self) -> None:
         """Every session says its last words."""
@@ -105,6 +122,7 @@ class Service:
                 "crashes": pool.crashes,
                 "hangs": pool.hangs,
                 "lag_p99_ms": round(self._lag.percentile(0.99) * 1000, 2),
+                **self._detail(),
             }
         )
 
@@ -154,6 +172,7 @@ class Service:
             try:
                 self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:
+                self.sessions.refusals.add(FEEDS, refused.problem)
                 await hold_back(self._accounts, refused.problem, address_of(request))
                 status = 429 if refused.problem.kind is Kind.RATE_LIMITED else 401
                 return JSONResponse({"error": refused.problem.message}, status)

@@ -16,6 +16,7 @@ from appliance.core.options import Endpointing, Limits
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects.base import Dialect, Effect, Handshake, Hangup, Opening, Refusal, Send
 from appliance.server.conversation import Conversation
+from appliance.server.refusals import HANDSHAKE
 from appliance.server.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Connection:
     async def _run(self, handshake: Handshake) -> None:
         opening = self._kind.open(handshake)
         if isinstance(opening, Refusal):
+            self._sessions.refusals.add(self._kind.name, HANDSHAKE)
             await self._refuse(opening)
             return
         address = address_of(self._socket)
@@ -62,6 +64,7 @@ class Connection:
             else:
                 conversation = self._sessions.begin(self._kind, opening, address)
         except Refused as refused:
+            self._sessions.refusals.add(self._kind.name, refused.problem)
             await hold_back(self._accounts, refused.problem, address)
             await self._refuse(self._kind.refuse(refused.problem, handshake))
             return
@@ -72,7 +75,7 @@ class Connection:
         try:
             header = [(opening.id_header.encode(), conversation.id.encode())] if opening.id_header else []
             await self._socket.accept(headers=header)
-            log.info("%s session %s opened", self._kind.name, conversation.id)
+            log.info("%s session %s opened", self._kind.name, conversation.id, extra=conversation.fields)
             kept = await conversation.serve(self._socket)
         finally:
             conversation.let_go()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 import uuid
 from collections import deque
@@ -36,8 +35,7 @@ from appliance.dialects.base import (
 )
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.pool import Pool
-
-log = logging.getLogger(__name__)
+from appliance.server.refusals import MESSAGE, Refusals
 
 OUTBOX_BYTES = 4 << 20
 """What a client may leave unread: the finals of many hours. Some clients send a whole file before they read a word."""
@@ -53,6 +51,8 @@ BUSY_S = 0.25
 """Between two looks at what is due but waits, as idleness does while the session is busy."""
 RETELL_S = 30.0
 """A message sent so long ago, or before the client was last heard, has been delivered."""
+NORMAL = 1000
+"""The close code of an end that nobody minds (RFC 6455, 7.4.1)."""
 AT_ONCE = frozenset({Kind.ENGINE_FAILED, Kind.CLIENT_TOO_SLOW, Kind.SHUTTING_DOWN, Kind.SESSION_EXPIRED})
 """Problems after which there are no last words, or nobody to hear them."""
 
@@ -71,7 +71,9 @@ class _Out(Struct, frozen=True):
 class Conversation:
     """Made by ``Sessions``. ``over`` once nothing more will be said; ``kind`` is the dialect, ``id`` the session's."""
 
-    def __init__(self, kind: type[Dialect], opening: Opening, lease: Lease, pool: Pool) -> None:
+    def __init__(
+        self, kind: type[Dialect], opening: Opening, lease: Lease, pool: Pool, refusals: Refusals | None = None
+    ) -> None:
         """Raises ``Refused`` when the pool has no room."""
         self.id = str(uuid.uuid4())
         self.kind = kind
@@ -81,6 +83,7 @@ class Conversation:
         """Why it is over, as one who wants to resume it is told."""
         longest = [limit for limit in (opening.limits.longest_s, lease.longest_s) if limit is not None]
         self.limits = structs.replace(opening.limits, longest_s=min(longest, default=None))
+        self._refusals = refusals or Refusals()
         self._dialect = opening.dialect
         self._pace = Pace(self.limits, time.monotonic())
         self._outbox: deque[_Out] = deque()
@@ -99,6 +102,11 @@ class Conversation:
         self._replaced, self._left = asyncio.Event(), asyncio.Event()
         self._left.set()
         self._session: LiveSession = pool.open(opening.options, self._told)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """For its records in the log."""
+        return {"session": self.id, "dialect": self.kind.name}
 
     # the socket comes and goes
 
@@ -288,6 +296,8 @@ class Conversation:
     def _obey(self, asked: list[Command | Effect]) -> None:
         for index, one in enumerate(asked):
             if isinstance(one, Hangup) or (isinstance(one, Send) and isinstance(asked[-1], Hangup)):
+                if any(isinstance(effect, Hangup) and effect.code != NORMAL for effect in asked[index:]):
+                    self._refusals.add(self.kind.name, MESSAGE, self.id)
                 self._end([effect for effect in asked[index:] if isinstance(effect, Send | Hangup)])
                 return
             self._command(one)
@@ -339,6 +349,8 @@ class Conversation:
             if self._last_words is not None:
                 self._conclude()
                 return
+            if event.problem is not None:
+                self._refusals.add(self.kind.name, event.problem, self.id)
             self._do(self._dialect.emit(event))
             self._finish()
             return
@@ -349,7 +361,7 @@ class Conversation:
             self._fail(Problem(Kind.CLIENT_TOO_SLOW))
 
     def _fail(self, problem: Problem) -> None:
-        log.info("%s session %s: %s", self.kind.name, self.id, problem.message)
+        self._refusals.add(self.kind.name, problem, self.id)
         if problem.kind is Kind.TOO_LONG:
             self.ended = Kind.SESSION_EXPIRED
         self._end(problem)

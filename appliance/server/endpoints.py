@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,9 +16,8 @@ from appliance.dialects import base
 from appliance.dialects.base import Answer, Dialect, Endpoint, TokenWish, Transcript, Upload
 from appliance.scheduling.pool import Pool
 from appliance.server.connection import address_of, hold_back
+from appliance.server.refusals import HANDSHAKE, Refusals
 from appliance.server.uploads import transcribe
-
-log = logging.getLogger(__name__)
 
 BODY_BYTES = 65_536
 """Of a request that is no upload."""
@@ -35,14 +33,25 @@ class Endpoints:
     """Serves what dialects list in ``endpoints``."""
 
     def __init__(
-        self, pool: Pool, accounts: Accounts, endpointing: Endpointing, limits: Mapping[str, Limits], upload_bytes: int
+        self,
+        pool: Pool,
+        accounts: Accounts,
+        endpointing: Endpointing,
+        limits: Mapping[str, Limits],
+        upload_bytes: int,
+        refusals: Refusals,
     ) -> None:
         self._pool = pool
         self._accounts = accounts
         self._endpointing = endpointing
         self._limits = limits
         self._upload_bytes = upload_bytes
+        self._refusals = refusals
         self._uploads = 0
+
+    def configure(self, endpointing: Endpointing, limits: Mapping[str, Limits]) -> None:
+        """For the requests that come from now on."""
+        self._endpointing, self._limits = endpointing, limits
 
     def routes(self, dialects: tuple[type[Dialect], ...]) -> Iterator[BaseRoute]:
         """One for each."""
@@ -70,8 +79,11 @@ class Endpoints:
                 case Upload():
                     return await self._transcript(dialect, asked, request, address)
                 case Answer():
+                    if asked.status >= 400:
+                        self._refusals.add(dialect.name, HANDSHAKE)
                     return asked
         except Refused as refused:
+            self._refusals.add(dialect.name, refused.problem)
             await hold_back(self._accounts, refused.problem, address)
             return endpoint.refuse(refused.problem)
 

@@ -38,6 +38,11 @@ class Feed:
         self.dropped = 0
         self._subscribers: set[_Subscriber] = set()
 
+    @property
+    def subscribers(self) -> int:
+        """How many there are now."""
+        return len(self._subscribers)
+
     def publish(self, event: AnyEvent) -> None:
         """To all subscribers, at once and without waiting."""
         if self._subscribers:

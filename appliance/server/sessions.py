@@ -12,6 +12,7 @@ from appliance.core.problems import Kind, Refused
 from appliance.dialects.base import Dialect, Opening
 from appliance.scheduling.pool import Pool
 from appliance.server.conversation import Conversation
+from appliance.server.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Sessions:
     """All conversations. One without a socket lives for its dialect's ``resume_s``, in RAM only."""
 
     def __init__(self, pool: Pool, accounts: Accounts) -> None:
+        self.refusals = Refusals()
         self._pool = pool
         self._accounts = accounts
         self._live: dict[str, Conversation] = {}
@@ -30,6 +32,7 @@ class Sessions:
         self._ended: OrderedDict[str, Kind] = OrderedDict()
 
     def __len__(self) -> int:
+        """Those that wait for their client too."""
         return len(self._live)
 
     def begin(self, kind: type[Dialect], opening: Opening, address: str) -> Conversation:
@@ -44,7 +47,7 @@ class Sessions:
         )
         try:
             self._make_room(opening)
-            conversation = Conversation(kind, opening, lease, self._pool)
+            conversation = Conversation(kind, opening, lease, self._pool, self.refusals)
         except BaseException:
             lease.release()
             raise
@@ -85,7 +88,8 @@ class Sessions:
         if told or conversation.finished or conversation.limits.resume_s is None:
             self._end(conversation)
             return
-        log.info("%s session %s waits for its client", conversation.kind.name, conversation.id)
+        who = (conversation.kind.name, conversation.id)
+        log.info("%s session %s waits for its client", *who, extra=conversation.fields)
         loop = asyncio.get_running_loop()
         self._waiting[conversation.id] = loop.call_later(conversation.limits.resume_s, self._expire, conversation)
 
@@ -127,7 +131,7 @@ class Sessions:
         if timer is not None:
             timer.cancel()
         if self._live.pop(conversation.id, None) is not None:
-            log.info("%s session %s closed", conversation.kind.name, conversation.id)
+            log.info("%s session %s closed", conversation.kind.name, conversation.id, extra=conversation.fields)
             if conversation.limits.resume_s is not None:
                 self._ended[conversation.id] = conversation.ended
                 while len(self._ended) > REMEMBERED:

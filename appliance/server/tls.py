@@ -87,6 +87,8 @@ class Tls:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
         self._told = ""
+        self.ends = 0.0
+        """When the certificate in use does, in seconds since 1970."""
         source.renew()
         self._fill()
 
@@ -112,5 +114,6 @@ class Tls:
     def _fill(self) -> None:
         try:
             fill(self.context, *self.source.files)
+            self.ends = read(self.source.files[0].read_bytes()).ends
         except (OSError, ValueError) as error:  # changed since it was looked at
             raise CertificateError(f"{self.source.files[1]}: {error}") from error
