@@ -18,6 +18,9 @@ COMMANDS = {
     "trust": "whom devices trust for encrypted connections",
     "demo": "prove the main job with speech made on the spot",
     "bench": "measure this machine",
+    "doctor": "what this box is, and what is wrong with it",
+    "selftest": "prove that the running daemon understands",
+    "find": "the boxes on this network",
 }
 
 

@@ -35,8 +35,8 @@ async def own_daemon(*options: str, quiet: bool = False) -> AsyncIterator[Child]
     with tempfile.TemporaryDirectory() as state:
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "appliance", "serve", "--port", "0", "--no-tls", "--state-dir", state, *options,
-            stdout=PIPE, stderr=DEVNULL if quiet else None,
+            sys.executable, "-m", "appliance", "serve", "--port", "0", "--no-tls", "--no-calibrate",
+            "--state-dir", state, *options, stdout=PIPE, stderr=DEVNULL if quiet else None,
         )  # fmt: skip
         try:
             yield await _ready(process, began)

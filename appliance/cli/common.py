@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from appliance import config
+from appliance.board import journal
 from appliance.config import Config, ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,6 +25,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "auth": ("server", "auth"),
     "state_dir": ("server", "state_dir"),
     "tls": ("tls", "enabled"),
+    "calibrate": ("scheduling", "calibrate"),
 }
 """Command line option -> table and key of the configuration."""
 
@@ -42,22 +44,28 @@ def recognizer_options(command: Command) -> Command:
 
 def configured(file: Path | None, **given: Any) -> Config:
     """The configuration with what the command line says over it; ends the program when it is bad."""
-    overrides: dict[str, dict[str, Any]] = {}
-    for name, value in given.items():
-        if value is not None:
-            table, key = OPTIONS[name]
-            overrides.setdefault(table, {})[key] = value
     try:
-        return config.load(file, overrides)
+        return config.load(file, overrides(given))
     except ConfigError as error:
         fail(str(error), 2)
 
 
+def overrides(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Command line options that were given, as tables of the configuration."""
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        if value is not None:
+            table, key = OPTIONS[name]
+            tables.setdefault(table, {})[key] = value
+    return tables
+
+
 def log_to_stderr(level: str) -> None:
-    """One line per record; the time is the journal's or the terminal's business."""
-    logging.basicConfig(
-        level=level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
-    )
+    """One line per record, or a record with its fields where the journal listens; the time is theirs to tell."""
+    if (handler := journal.handler()) is None:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

@@ -10,6 +10,7 @@ import click
 import msgspec
 from msgspec.structs import asdict
 
+from appliance.board.detect import detect
 from appliance.config import load
 from appliance.packs.catalogue import CATALOGUE, Pack, named
 from appliance.packs.disk import megabytes
@@ -62,12 +63,12 @@ def list_models(store: Store, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name_or_path")
+@click.argument("name_or_path", default=lambda: _suited())
 @click.option("--language", help="Two letters, such as en or hi; for a file or folder whose name does not tell.")
 @click.option("--if-none", is_flag=True, help="Only when no Vosk model has been installed yet.")
 @where
 def install(store: Store, name_or_path: str, language: str | None, if_none: bool) -> None:
-    """Install a model by its name in the list, or from a zip file or folder."""
+    """Install a model by its name in the list, or from a zip file or folder; without a name, the board's own."""
     if if_none and any(pack.engine == "vosk" and pack.name != "kiosk-words" for pack in store.installed()):
         return
     with _one_line(), _bar(name_or_path) as progress:
@@ -97,6 +98,14 @@ def remove(store: Store, name: str) -> None:
     with _one_line():
         store.remove(name)
     click.echo(f"{name} is removed")
+
+
+def _suited() -> str:
+    """The pack for this kind of board."""
+    model = detect().model
+    if model == "auto":
+        raise click.UsageError("which model? The board has no favourite; see: appliance models list")
+    return model
 
 
 def _rows(store: Store) -> list[Row]:

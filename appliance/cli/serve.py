@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import click
 
-from appliance.cli.common import configured, fail, log_to_stderr, recognizer_options
+from appliance.cli.common import configured, fail, log_to_stderr, overrides, recognizer_options
 
 
 @click.command()
@@ -15,28 +16,35 @@ from appliance.cli.common import configured, fail, log_to_stderr, recognizer_opt
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
 @click.option("--auth", help="'keys': those of appliance keys; 'open': any; 'auto': open on loopback, else keys.")
 @click.option("--tls/--no-tls", default=None, help="The second listener, with https and wss.")
+@click.option("--calibrate/--no-calibrate", default=None, help="At first start, measure what a stream costs here.")
 @click.option("--state-dir", help="Where keys, usage and certificates are kept.")
 @recognizer_options
 def serve(
-    file: Path | None, host: str | None, port: int | None, auth: str | None, tls: bool | None, state_dir: str | None,
-    engine: str | None, model: str | None, language: str | None,
+    file: Path | None, host: str | None, port: int | None, auth: str | None, tls: bool | None,
+    calibrate: bool | None, state_dir: str | None, engine: str | None, model: str | None, language: str | None,
 ) -> None:  # fmt: skip
-    """Serve the streaming APIs and listen to the microphones until told to stop."""
-    config = configured(
-        file, host=host, port=port, auth=auth, tls=tls, state_dir=state_dir,
-        engine=engine, model=model, language=language,
-    )  # fmt: skip
+    """Serve the streaming APIs and listen to the microphones until told to stop.
+
+    SIGHUP reads the configuration again; SIGUSR1 makes microphones look for their cards now.
+    """
+    given = {
+        "host": host, "port": port, "auth": auth, "tls": tls, "calibrate": calibrate, "state_dir": state_dir,
+        "engine": engine, "model": model, "language": language,
+    }  # fmt: skip
+    for number in (signal.SIGHUP, signal.SIGUSR1):  # they would end a daemon that is not yet far enough to obey
+        signal.signal(number, signal.SIG_IGN)
+    config = configured(file, **given)
     log_to_stderr(config.log.level)
 
-    from appliance.config import ConfigError
+    from appliance.config import ConfigError, load
     from appliance.daemon import Daemon
     from appliance.engines.registry import EngineError
     from appliance.packs.disk import PackError
 
     try:
-        daemon = Daemon(config)
-        chosen = daemon.selection.models[0]
-        click.echo(f"model: {chosen.name} ({chosen.engine}, {chosen.language}), because {daemon.selection.why}")
+        daemon = Daemon(config, again=lambda: load(file, overrides(given)))
+        for chosen in daemon.selection.models[:1]:
+            click.echo(f"model: {chosen.name} ({chosen.engine}, {chosen.language}), because {daemon.selection.why}")
         asyncio.run(daemon.run(_announce))
     except (ConfigError, EngineError, PackError) as error:
         fail(str(error))

@@ -1,0 +1,116 @@
+"""The microphones: there, free, loud enough, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import Any
+
+from appliance.capture import devices
+from appliance.capture.devices import CaptureError, Device
+from appliance.config import MicrophoneConfig
+from appliance.doctor import holders
+from appliance.doctor.box import Box, Listened
+from appliance.doctor.findings import Finding, Verdict, finding, worst
+from appliance.doctor.listen import judge, listen
+
+GLANCE_S = 1.0
+"""Of listening, for the level; more is the listen test."""
+GLANCED = ("level", "clipping", "overruns")
+WRONG = ("absent", "busy", "lost")
+ADVICE = {
+    "absent": "plug it in, or name another one in the configuration: appliance devices",
+    "busy": "end the program that holds it, or name another microphone",
+    "lost": "look at its cable and at dmesg",
+}
+
+
+def microphones(box: Box) -> Finding:
+    """Each configured one: found, and whose."""
+    states = _found(box) if box.microphones is None else _told(box, box.microphones)
+    facts = [*(row for _, _, row in states), *(_closed(box) if box.microphones is None else [])]
+    if not states:
+        return finding("microphones", ["none is configured: the box serves clients only"])
+    wrong = [state for _, state, _ in states if state in WRONG]
+    asked = "microphones" in _own(box)
+    if wrong and (asked or wrong != ["absent"]):
+        return Finding(
+            title="microphones", facts=(*facts, *_holding(box)), verdict=Verdict.BAD, advice=ADVICE[wrong[0]]
+        )
+    if wrong:
+        return finding(
+            "microphones", [], notes=[*facts, "without one the box serves clients only"], advice=ADVICE["absent"]
+        )
+    muted = any(state == "muted" for _, state, _ in states)
+    return finding("microphones", facts, notes=["muted: the card is closed on purpose"] if muted else [])
+
+
+def level(box: Box) -> Finding:
+    """A glance at the level of each free one; the daemon's own is left to it."""
+    if box.running:
+        return finding("level", ["the daemon has the microphones; what it hears: appliance doctor --listen"])
+    seen: list[str] = []
+    judged: list[Finding] = []
+    for microphone in box.config.microphones:
+        try:
+            found = [each for each in judge(listen(microphone, GLANCE_S)) if each.title in GLANCED]
+        except CaptureError as error:
+            seen.append(f"{microphone.name}: {error}")
+            continue
+        judged += found
+        seen += [f"{microphone.name}: {each.title}: {fact}" for each in found for fact in each.facts]
+    advice = "; ".join(found.advice for found in judged if found.advice)
+    verdict = worst(judged) if judged or not seen else Verdict.NOTE
+    return Finding(title="level", facts=tuple(seen) or ("no microphone",), verdict=verdict, advice=advice)
+
+
+def overruns(box: Box) -> Finding:
+    """Audio that was lost since the daemon was started."""
+    if box.microphones is None:
+        return finding("overruns", ["counted by the running daemon only"])
+    lost = {each.name: each.overruns for each in box.microphones}
+    facts = [f"{name}: audio was lost {count} times" for name, count in lost.items()]
+    notes = ["the machine was too busy to fetch it in time"] if any(lost.values()) else []
+    return finding(
+        "overruns", facts or ["no microphone"], notes=notes, advice="see what else runs here: top" * bool(notes)
+    )
+
+
+def _told(box: Box, listened: list[Listened]) -> list[tuple[str, str, str]]:
+    """(name, state, in words) of each microphone of the running daemon."""
+    cards = {each.name: each.device for each in box.config.microphones}
+    return [(each.name, each.state, f"{each.name} ({cards.get(each.name, '?')}): {each.words}") for each in listened]
+
+
+def _own(box: Box) -> dict[str, Any]:
+    """What the owner's file says."""
+    return tomllib.loads(box.file.read_text()) if box.file is not None and not box.config_problem else {}
+
+
+def _found(box: Box) -> list[tuple[str, str, str]]:
+    """(name, state, in words) of each configured one, by asking the sound system."""
+    cards = devices.list_devices()
+    return [(each.name, *_state(each, cards)) for each in box.config.microphones]
+
+
+def _state(microphone: MicrophoneConfig, cards: list[Device]) -> tuple[str, str]:
+    free = [card for card in cards if not card.busy]
+    index = devices.find(microphone.device, dict(enumerate(free)))
+    if index is not None:
+        card = free[index]
+        return "free", f"{microphone.name} ({microphone.device}): {card.name}, {card.rate} Hz, {card.channels} channels"
+    if held := next((card for card in cards if card.busy and devices.holds(microphone.device, card)), None):
+        return "busy", f"{microphone.name} ({microphone.device}): {held.name} is used by another program"
+    others = ", ".join(card.name for card in cards) or "none"
+    return "absent", f"{microphone.name} ({microphone.device}): not there; there are: {others}"
+
+
+def _closed(box: Box) -> list[str]:
+    """Whether there are cards that this user may not open."""
+    cards = list((box.root / "dev/snd").glob("pcmC*c"))
+    barred = cards and not any(os.access(card, os.R_OK) for card in cards)
+    return ["this user may not open the sound cards: run this as root, or join the group audio"] if barred else []
+
+
+def _holding(box: Box) -> list[str]:
+    return [f"held by {command} (process {pid})" for pid, command in holders.recording(box.root).items()]
