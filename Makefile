@@ -6,9 +6,12 @@ BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
 CLIENT_PACKAGES := chromium
+CONTAINER_PACKAGES := mmdebstrap systemd-container
+BOOT_PACKAGES := qemu-system-arm qemu-user-static arch-test e2fsprogs
 CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test clients check bench soak venv packages test-packages client-packages clean
+.PHONY: help run demo test clients check bench soak fuzz overload container-test boot-test venv packages test-packages \
+	client-packages container-packages boot-packages clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -21,7 +24,7 @@ demo: venv  ## prove the main job with nothing attached: speech made on the spot
 	$(BIN)/appliance demo
 
 test: venv test-packages check  ## everything that takes minutes at most
-	$(BIN)/python -m pytest -m "not soak and not clients"
+	$(BIN)/python -m pytest -m "not soak and not clients and not boot and not overload"
 
 clients: venv client-packages  ## the vendors' own SDKs against a daemon; writes docs/compatibility.md
 	$(BIN)/python -m tests.clients.install
@@ -35,7 +38,16 @@ check: venv  ## style and types
 bench: venv  ## measure this machine; ratios within one run
 	$(BIN)/appliance bench
 
-soak: venv  ## ten minutes of eight streams that come and go: nothing may grow
+container-test: venv test-packages container-packages  ## boots the service in a container, as root, and breaks what can break
+	$(BIN)/python -m pytest -m boot tests/boot -k nspawn
+
+boot-test: container-test boot-packages  ## the same, and an emulated arm64 board: half an hour, most of it emulation
+	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn"
+
+overload: venv  ## more streams than fit, on a processor quota: those that are let in keep their finals
+	$(BIN)/python -m pytest -m overload -s tests/overload
+
+soak: venv test-packages  ## fifteen minutes of eight streams that come and go and a microphone: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests/soak
 
 fuzz: venv  ## noise at every dialect for minutes
@@ -69,6 +81,12 @@ test-packages:
 
 client-packages:
 	$(call apt,$(CLIENT_PACKAGES))
+
+container-packages:
+	$(call apt,$(CONTAINER_PACKAGES))
+
+boot-packages:
+	$(call apt,$(BOOT_PACKAGES))
 
 clean:  ## remove what was made here
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -48,6 +48,29 @@ class Recognizer(Struct, frozen=True, forbid_unknown_fields=True):
     models_dir: str
 
 
+class Board(Struct, frozen=True, forbid_unknown_fields=True):
+    profile: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$")]
+
+
+class Lights(Struct, frozen=True, forbid_unknown_fields=True):
+    driver: Literal["auto", "gpio", "none"]
+    status: str
+    microphone: str
+    activity: str
+    button: str
+    active_low: bool
+
+    @property
+    def named(self) -> bool:
+        """The owner has said where something is wired."""
+        return bool(self.status or self.microphone or self.activity or self.button)
+
+
+class Discovery(Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool
+    name: Annotated[str, Meta(max_length=63)]
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"]
 
@@ -60,6 +83,10 @@ class MicrophoneConfig(Struct, frozen=True, forbid_unknown_fields=True):
     language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None = None
 
 
+DEFAULT_MICROPHONES = (MicrophoneConfig(),)
+"""Listened to when nobody says otherwise."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -68,9 +95,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     recognizer: Recognizer
     endpointing: Endpointing
     scheduling: Settings
+    board: Board
+    lights: Lights
+    discovery: Discovery
     log: Log
     limits: dict[str, dict[str, Annotated[float, Meta(ge=0)] | Literal[False]]] = {}
-    microphones: tuple[MicrophoneConfig, ...] = (MicrophoneConfig(),)
+    microphones: tuple[MicrophoneConfig, ...] = DEFAULT_MICROPHONES
 
     @property
     def models_dir(self) -> Path:

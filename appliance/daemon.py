@@ -5,84 +5,140 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
+import os
 import signal
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-import uvicorn
 from msgspec import structs
-from starlette.applications import Starlette
 
-from appliance.accounts.gate import Accounts, KeysError
+from appliance import canary, parts
+from appliance.accounts.account import Account
+from appliance.accounts.disk import replace
+from appliance.board.button import GpiodButton
+from appliance.board.lamps import LampError
+from appliance.board.notify import Supervisor
+from appliance.board.panel import Panel
 from appliance.capture.listener import Listener
-from appliance.config import Config, ConfigError, MicrophoneConfig
-from appliance.core.options import Limits, SessionOptions
-from appliance.dialects import DIALECTS
+from appliance.capture.wire import State
+from appliance.config import DEFAULT_MICROPHONES, Config, ConfigError, MicrophoneConfig
+from appliance.controls import Controls
+from appliance.core.events import AnyEvent
+from appliance.core.options import SessionOptions
+from appliance.dialects.native import Native
+from appliance.engines.registry import EngineError
+from appliance.packs.disk import PackError
 from appliance.packs.selection import Selection, select
 from appliance.packs.store import Store
+from appliance.scheduling.calibrate import HELD, calibrate
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
-from appliance.server import machine, trust
+from appliance.server import trust
 from appliance.server.app import Service
-from appliance.server.authority import Authority
-from appliance.server.certificates import CertificateError
 from appliance.server.feed import Feed, MicrophoneInfo
 from appliance.server.lag import LagMeter
-from appliance.server.tls import Own, Tls
+from appliance.server.listening import Server
+from appliance.server.metrics import Sources
+from appliance.server.tls import Tls
+from appliance.status import Phase, Status
 
 log = logging.getLogger(__name__)
 
-DEAD_MS = 120_000
-"""A peer that acknowledges nothing for so long is gone, whether it vanished or just never reads (TCP_USER_TIMEOUT)."""
-PING_S = 20.0
-"""Keeps that timer honest on idle connections. No answer is asked for in time: a pong can be stuck behind audio."""
-SEND_BUFFER = 1 << 17
-"""Bytes of results the kernel keeps for a client that does not read; the rest is bounded by us."""
-BACKLOG = 512
 SAVE_S = 10.0
-TICK_S = 0.5
-"""Between two looks at whether to end; also the resolution of the HTTP date header."""
+SELFTEST_S = 3600.0
+"""How often the self-test gets another key; each is good for twice as long."""
+LIVE = frozenset({"limits", "endpointing", "log"})
+"""Tables of the configuration that a reload puts in force; the others need a restart."""
 
 
 class Daemon:
     """One appliance. ``bound`` is the address once it listens, ``bound_tls`` the one with TLS, if that is on.
 
-    ``selection`` overrides the choice of models.
+    ``selection`` overrides the choice of models; ``again`` reads the configuration anew, for a reload.
+    Raises ``EngineError`` or ``PackError`` when the model asked for cannot be had, unless systemd looks after us: then
+    the box comes up without one, to be asked what is wrong.
     """
 
-    def __init__(self, config: Config, selection: Selection | None = None) -> None:
+    def __init__(
+        self, config: Config, selection: Selection | None = None, again: Callable[[], Config] | None = None
+    ) -> None:
         self.config = config
-        self.loopback = _is_loopback(config.server.host)
-        self._limits = _limits(config.limits)
-        wanted = config.recognizer
-        self.selection = selection or select(Store(config.models_dir), wanted.engine, wanted.model, wanted.language)
+        self.loopback = parts.is_loopback(config.server.host)
+        self.open_house = parts.open_house(config)
+        self._limits = parts.limits(config.limits)
+        self._supervisor = Supervisor()
+        self._missing = ""
+        self._profile = parts.profile(config.board)
+        self.selection = selection or self._select()
+        self._again = again
         self.pool: Pool
         self.bound: tuple[str, int] | None = None
         self.bound_tls: tuple[str, int] | None = None
-        self._servers: list[_Server] = []
+        self._servers: list[Server] = []
         self._stopping: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
         """Serve until a signal or ``stop``. ``on_ready`` is called when the models are warm."""
         config = self.config
-        self.accounts = self._accounts()
-        tls = await asyncio.to_thread(self._tls)
-        with contextlib.ExitStack() as sockets:
-            plain = sockets.enter_context(_listen("server", config.server.host, config.server.port))
+        self.accounts = parts.accounts(config)
+        tls = await asyncio.to_thread(parts.tls, config)
+        with contextlib.ExitStack() as stack:
+            plain = stack.enter_context(parts.listening("server", config.server.host, config.server.port))
             self.bound = plain.getsockname()[:2]
             listening: list[tuple[socket.socket, ssl.SSLContext | None]] = [(plain, None)]
             if tls is not None:
-                secure = sockets.enter_context(_listen("tls", config.server.host, config.tls.port))
+                secure = stack.enter_context(parts.listening("tls", config.server.host, config.tls.port))
                 self.bound_tls = secure.getsockname()[:2]
                 listening.append((secure, tls.context))
+            self._build(tls, stack)
             await self._run(on_ready, tls, listening)
+
+    def _build(self, tls: Tls | None, stack: contextlib.ExitStack) -> None:
+        config = self.config
+        plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
+        self.pool = Pool(plan, config.scheduling, next((model.name for model in plan.models), ""))
+        self._lag = LagMeter()
+        self._listeners: list[Listener] = []
+        self._panel = Panel(parts.lamps(config.lights, self._profile))
+        stack.callback(self._panel.close)
+        feeds = {microphone.name: self._microphone(microphone) for microphone in config.microphones}
+        self._controls = Controls(
+            [listener.microphone for listener in self._listeners],
+            config.state_dir,
+            on_change=lambda: self._status.look(),
+            stop=self.stop,
+        )
+        self._status = Status(
+            self.pool,
+            self._listeners,
+            clients=lambda: len(self._service.sessions),
+            muted=lambda: self._controls.muted,
+            supervisor=self._supervisor,
+            panel=self._panel,
+            state_dir=config.state_dir,
+        )
+        self._service = Service(
+            self.pool,
+            self.accounts,
+            feeds,
+            self._lag,
+            guarded=not self.loopback or config.server.auth == "keys",
+            endpointing=config.endpointing,
+            limits=self._limits,
+            upload_bytes=config.server.max_upload_bytes,
+            extra=trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else (),
+            detail=self._status.detail,
+            sources=Sources(
+                board=lambda: self._status.readings,
+                skipped=lambda: {each.microphone.name: each.skipped_s for each in self._listeners},
+                expires=lambda: tls.ends if tls else None,
+            ),
+        )
+        self.pool.on_final = self._final
+        self._press(stack)
 
     async def _run(
         self,
@@ -90,52 +146,66 @@ class Daemon:
         tls: Tls | None,
         listening: list[tuple[socket.socket, ssl.SSLContext | None]],
     ) -> None:
-        config = self.config
-        plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
-        self.pool = Pool(plan, config.scheduling, self.selection.models[0].name)
-        lag = LagMeter()
-        self._listeners: list[Listener] = []
-        feeds = {microphone.name: self._microphone(microphone) for microphone in config.microphones}
-        self._service = Service(
-            self.pool,
-            self.accounts,
-            feeds,
-            lag,
-            guarded=not self.loopback or config.server.auth == "keys",
-            endpointing=config.endpointing,
-            limits=self._limits,
-            upload_bytes=config.server.max_upload_bytes,
-            extra=trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else (),
-        )
         app = self._service.app()
-        self._servers = [_Server(self._serving(app, context)) for _, context in listening]
+        self._servers = [Server(app, context, self.config.server.max_message_bytes) for _, context in listening]
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        handlers = {
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
+            signal.SIGHUP: self.reload,
+            signal.SIGUSR1: self._controls.retry,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         serving = asyncio.gather(
             *(server.serve(sockets=[each]) for server, (each, _) in zip(self._servers, listening, strict=True))
         )
-        tasks = [asyncio.create_task(lag.run()), asyncio.create_task(self._save())]
+        work = [self._lag.run(), self._save(), self._status.run(), self._panel.run()]
         if tls is not None:
-            tasks.append(asyncio.create_task(tls.run()))
+            work.append(tls.run())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
-            await self.pool.start()
-            gc.collect()
-            gc.freeze()  # what is there now stays; collections need not look at it again
+            await self._warm_up()
             if self.pool.models:
+                self._controls.restore()
+                self._status.enter(Phase.SERVING)
                 on_ready(self)
-                tasks += [asyncio.create_task(listener.run()) for listener in self._listeners]
+                work = [
+                    *(listener.run() for listener in self._listeners),
+                    self._status.watch(),
+                    self._let_selftest_in(),
+                ]
+                if self.config.discovery.enabled and not self.loopback:
+                    work.append(self._announce())
+                tasks += [asyncio.create_task(each) for each in work]
             else:
-                log.error("no model could be loaded: %s", "; ".join(self.pool.broken.values()))
+                self._status.enter(Phase.NO_MODEL)
+                log.error("%s", self._status.line())
             await serving
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in handlers:
                 loop.remove_signal_handler(number)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.pool.close()
             await asyncio.to_thread(self.accounts.save)
+
+    async def _warm_up(self) -> None:
+        """Models loaded, their cost known."""
+        measured = self.config.scheduling.calibrate
+        self.pool.held = HELD if measured else ""
+        await self.pool.start()
+        if self._missing:
+            self.pool.broken["model"] = self._missing
+        self._reserve()
+        if self.pool.models and measured:
+            self._status.enter(Phase.MEASURING)
+            phrase = await asyncio.to_thread(canary.load)
+            await calibrate(self.pool, self.config.state_dir / "calibration.json", phrase.samples, self._profile.title)
+        self.pool.held = ""
+        gc.collect()
+        gc.freeze()  # what is there now stays; collections need not look at it again
 
     def stop(self) -> None:
         """Drain and end. Asked a second time, it ends without draining."""
@@ -147,6 +217,7 @@ class Daemon:
 
     async def _stop(self) -> None:
         log.info("stopping: clients get their last words")
+        self._status.enter(Phase.STOPPING)
         try:
             for listener in self._listeners:
                 with contextlib.suppress(TimeoutError):
@@ -158,67 +229,87 @@ class Daemon:
             for server in self._servers:
                 server.should_exit = True
 
-    def _serving(self, app: Starlette, context: ssl.SSLContext | None) -> uvicorn.Config:
-        """How to serve, with TLS when there is a context for it. A handshake has the 60 s of asyncio to be done."""
-        config = uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            ws_max_size=self.config.server.max_message_bytes,
-            ws_ping_interval=PING_S,
-            ws_ping_timeout=None,
-            ws_per_message_deflate=False,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=5,
-        )
-        config.load()
-        config.ssl = context
-        return config
-
-    def _tls(self) -> Tls | None:
-        """The TLS side; None when it is off, or when the box's own authority fails: that is logged.
-
-        Raises ``ConfigError`` for what the owner has set and that cannot be used.
-        """
-        settings = self.config.tls
-        if not settings.enabled:
-            return None
+    def reload(self) -> None:
+        """The configuration anew: what can change while serving does, the rest is named. A bad one changes nothing."""
+        if self._again is None:
+            return
+        self._supervisor.reloading()
         try:
-            machine.names(settings.names)
-        except ValueError as error:
-            raise ConfigError(f"tls.names: {error}") from error
-        if settings.certificate:
+            config = self._again()
+            limits = parts.limits(config.limits)
+        except ConfigError as error:
+            self._status.note("reload", f"refused, all is as before: {error}")
+        else:
+            old, new = structs.asdict(self.config), structs.asdict(config)
+            fixed = [table for table in old if table not in LIVE and old[table] != new[table]]
+            self.config = structs.replace(self.config, **{table: new[table] for table in LIVE})
+            self._service.configure(config.endpointing, limits)
+            logging.getLogger().setLevel(config.log.level.upper())
+            log.info("the configuration has been read again")
+            self._status.note("reload", f"needs a restart: {', '.join(fixed)}" if fixed else "")
+        self._supervisor.ready(self._status.line())
+
+    def _select(self) -> Selection:
+        wanted = self.config.recognizer
+        try:
+            store = Store(self.config.models_dir)
+            return select(store, wanted.engine, wanted.model, wanted.language, self._profile.model)
+        except (EngineError, PackError) as error:
+            if not self._supervisor.present:
+                raise
+            self._missing = str(error)
+            return Selection((), self._missing)
+
+    def _press(self, stack: contextlib.ExitStack) -> None:
+        """The button, if there is one."""
+        line = parts.button(self.config.lights, self._profile)
+        if line:
             try:
-                return Tls(Own(Path(settings.certificate).expanduser(), Path(settings.key).expanduser()))
-            except CertificateError as error:
-                raise ConfigError(str(error)) from error
-        try:
-            return Tls(Authority(self.config.state_dir / "tls", partial(machine.names, settings.names)))
-        except CertificateError as error:
-            log.error("TLS is off: %s", error)
-            return None
+                button = GpiodButton(line, self._controls.toggle_mute, self._controls.power_off)
+            except LampError as error:
+                self._status.note("button", str(error))
+                return
+            stack.callback(button.close)
 
-    @property
-    def open_house(self) -> bool:
-        """Any key that is not empty is good."""
-        auth = self.config.server.auth
-        return auth == "open" or (auth == "auto" and self.loopback)
+    def _final(self, delay_s: float) -> None:
+        """A client has been told a final, so long after the audio that brought it about."""
+        self._service.metrics.observe(delay_s)
+        self._status.wrote()
 
-    def _accounts(self) -> Accounts:
-        """Who may come in. Raises ``ConfigError`` when the keys cannot be read."""
-        folder = self.config.state_dir / "accounts"
-        try:
-            return Accounts(folder, open_house=self.open_house, clock=time.time, ticks=time.monotonic)
-        except KeysError as error:
-            raise ConfigError(str(error)) from error
+    async def _announce(self) -> None:
+        """Tell the network about the box until cancelled."""
+        from appliance.server.discovery import Announcer
+
+        assert self.bound is not None
+        languages = (model.language for model in self.pool.models.values())
+        tls_port = self.bound_tls[1] if self.bound_tls else None
+        await Announcer(parts.announcement(self.config, self.bound, tls_port, languages)).run()
 
     async def _save(self) -> None:
         """What was used is kept, so that a restart does not give it back."""
         while True:
             await asyncio.sleep(SAVE_S)
             await asyncio.to_thread(self.accounts.save)
+
+    async def _let_selftest_in(self) -> None:
+        """A key for `appliance selftest`, in the service's runtime directory, readable by the service only."""
+        runtime = os.environ.get("RUNTIME_DIRECTORY")
+        while runtime:
+            token = self.accounts.issue(
+                Account("selftest", "selftest", True), Native.name, lifetime_s=2 * SELFTEST_S, single_use=False
+            )
+            try:
+                replace(Path(runtime.split(":")[0]) / "selftest.key", token.encode())
+            except OSError as error:
+                log.warning("the self-test gets no key: %s", error.strerror)
+            await asyncio.sleep(SELFTEST_S)
+
+    def _reserve(self) -> None:
+        """Room for the microphones that somebody has set up, and for the default one when there is a card for it."""
+        asked_for = self.config.microphones != DEFAULT_MICROPHONES
+        self.pool.reserve(
+            each.options for each in self._listeners if asked_for or each.microphone.state is not State.ABSENT
+        )
 
     def _microphone(self, microphone: MicrophoneConfig) -> Feed:
         options = SessionOptions(
@@ -238,6 +329,14 @@ class Daemon:
                 overruns=source.overruns,
             )
 
+        def told(event: AnyEvent) -> None:
+            feed.publish(event)
+            self._status.heard(microphone.name, event)
+
+        def changed() -> None:
+            self._reserve()
+            feed.changed()
+
         listener = Listener(
             self.pool,
             microphone.name,
@@ -245,76 +344,10 @@ class Daemon:
             device=microphone.device,
             rate=microphone.rate,
             channel=microphone.channel,
-            on_event=lambda event: feed.publish(event),
-            on_change=lambda: feed.changed(),
+            on_event=told,
+            on_change=changed,
+            guard=self._panel,
         )
         feed = Feed(info)
         self._listeners.append(listener)
         return feed
-
-
-def _limits(own: Mapping[str, Mapping[str, float]]) -> dict[str, Limits]:
-    """The dialects' limits with the owner's over them; false lifts one. Raises ``ConfigError``."""
-    known = {dialect.name: dialect.limits for dialect in DIALECTS}
-    for name, changes in own.items():
-        if name not in known:
-            raise ConfigError(f"limits.{name}: there is no such dialect; there are {', '.join(known)}")
-        if "flush_s" in changes and known[name].flush_s is None:
-            raise ConfigError(f"limits.{name}.flush_s: clients of this dialect say themselves when they want an answer")
-        lifted = {key: None if value is False else value for key, value in changes.items()}
-        try:
-            known[name] = msgspec.convert({**structs.asdict(known[name]), **lifted}, Limits, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"limits.{name}: {error}") from error
-    return known
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """uvicorn 0.54 says so of every upgrade that is refused with an HTTP answer, which is no error."""
-    return record.msg != "ASGI callable returned without completing handshake."
-
-
-logging.getLogger("uvicorn.error").addFilter(_is_news)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, because the daemon drains first, and with fewer wake-ups when idle."""
-
-    async def main_loop(self) -> None:
-        while not self.should_exit and not await self.on_tick(0):  # noqa: ASYNC110 - a flag of uvicorn's, not an event
-            await asyncio.sleep(TICK_S)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listen(table: str, host: str, port: int) -> socket.socket:
-    """A listening socket whose connections notice dead peers. Raises ``ConfigError`` when the address cannot be had.
-
-    ``table`` is the one of the configuration that says so.
-    """
-    listening = None
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except (OSError, UnicodeError) as error:
-        if listening is not None:
-            listening.close()
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{table}: cannot listen on {host}:{port}: {reason}") from error
-    return listening
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

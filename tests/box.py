@@ -48,10 +48,11 @@ def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) ->
 
 @contextlib.asynccontextmanager
 async def box(*models: ModelSpec, **settings: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """A ready daemon on a free port; ``settings``: the configuration's tables. TLS and microphones on demand."""
+    """A ready daemon on a free port; ``settings``: tables of the configuration. TLS, microphones, measuring are off."""
     with tempfile.TemporaryDirectory() as state:
         tables: dict[str, Any] = {"microphones": [], "tls": {"enabled": False}, **settings}
         tables["server"] = {"port": 0, "state_dir": state, **tables.get("server", {})}
+        tables["scheduling"] = {"calibrate": False, **tables.get("scheduling", {})}
         async with running(
             Daemon(load(None, tables), Selection(models or (fake(),), "the test asks for it"))
         ) as daemon:

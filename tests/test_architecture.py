@@ -44,10 +44,17 @@ RULES: dict[str, tuple[str, ...]] = {
     "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling"),
     "recording":                  (*VOCABULARY, "audio"),
     "capture":                    (*VOCABULARY, "audio", "scheduling", "capture"),
+    "board":                      ("board",),
+    "canary":                     (),
     "config":                     (*VOCABULARY, "scheduling"),
+    # the daemon's own helpers: they know the parts they join, and not the daemon
+    "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
+    "status":                     (*VOCABULARY, "board", "capture", "scheduling"),
+    "controls":                   ("capture.microphone",),
     "daemon":                     ("",),
     "cli":                        ("",),
     "bench":                      ("",),
+    "doctor":                     ("",),
     "__main__":                   ("cli",),
     "__init__":                   (),
 }  # fmt: skip
@@ -64,11 +71,14 @@ LIBRARIES = {
     "text_to_num":                "text.numbers",
     "sounddevice":                "capture",
     "cryptography":               "server.certificates",
+    "prometheus_client":          "server.metrics",
+    "zeroconf":                   "server.discovery",
+    "gpiod":                      "board",
 }  # fmt: skip
 """Third-party libraries and the one part that knows them."""
-LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice", "soundfile", "cryptography")
+LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
 """Those that are imported only when they are chosen."""
-ROOTS = ("daemon", "cli", "bench", "__main__")
+ROOTS = ("daemon", "cli", "bench", "doctor", "__main__")
 """They may import everything; only they import each other."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from appliance.capture.microphone import Microphone
+from appliance.capture.microphone import Guard, Microphone
 from appliance.capture.wire import State
 from appliance.core.events import AnyEvent, Closed
 from appliance.core.options import AudioFormat, SessionOptions
@@ -35,7 +35,9 @@ class Listener:
         channel: int | None = None,
         on_event: Callable[[AnyEvent], None],
         on_change: Callable[[], None],
+        guard: Guard | None = None,
     ) -> None:
+        self.options = options
         self.rate = 0
         self.skipped = 0
         """Bytes that were not listened to, because no session could be had or the machine was too far behind."""
@@ -47,13 +49,18 @@ class Listener:
             on_audio=self._heard,
             on_open=self._opened,
             on_state=self._changed,
+            guard=guard,
         )
         self._pool = pool
-        self._options = options
         self._on_event = on_event
         self._on_change = on_change
         self._session: LiveSession | None = None
         self._complained = ""
+
+    @property
+    def skipped_s(self) -> float:
+        """Seconds of audio that was not listened to."""
+        return self.skipped / self.options.audio.bytes_per_second
 
     async def run(self) -> None:
         """Until closed."""
@@ -67,7 +74,7 @@ class Listener:
     def _opened(self, rate: int) -> None:
         self._end()
         self.rate = rate
-        self._options = structs.replace(self._options, audio=AudioFormat(rate=rate))
+        self.options = structs.replace(self.options, audio=AudioFormat(rate=rate))
 
     def _heard(self, data: bytes) -> None:
         session = self._session or self._begin()
@@ -78,11 +85,12 @@ class Listener:
 
     def _begin(self) -> LiveSession | None:
         try:
-            session = self._pool.open(self._options, lambda event: self._told(session, event))
+            session = self._pool.open(self.options, lambda event: self._told(session, event), reserved=True)
         except Refused as refused:
             if refused.problem.message != self._complained:
                 self._complained = refused.problem.message
-                log.warning("microphone %s cannot be listened to: %s", self.microphone.name, self._complained)
+                name, why = self.microphone.name, self._complained
+                log.warning("microphone %s cannot be listened to: %s", name, why, extra={"microphone": name})
             return None
         self._complained = ""
         self._session = session
@@ -93,7 +101,9 @@ class Listener:
             if self._session is session:
                 self._session = None
             if event.problem is not None:
-                log.error("microphone %s: %s", self.microphone.name, event.problem.message)
+                name, problem = self.microphone.name, event.problem
+                fields = {"microphone": name, "problem": problem.kind.value}
+                log.error("microphone %s: %s", name, problem.message, extra=fields)
             return
         self._on_event(event)
 

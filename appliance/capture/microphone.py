@@ -10,11 +10,12 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from typing import Protocol
 
 from appliance.capture.backoff import Backoff
 from appliance.capture.wire import Failed, Message, Opened, Overrun, Parser, State, WireError
 
-__all__ = ["Microphone", "State"]
+__all__ = ["Guard", "Microphone", "State"]
 
 OPENING_S = 15.0
 """Seconds a reader gets until the card is open: Python and PortAudio start in about 3 on the slowest board."""
@@ -27,12 +28,24 @@ CHUNK = 1 << 16
 log = logging.getLogger(__name__)
 
 
+class Guard(Protocol):
+    """Says whether a card may be opened, and learns when it is closed; called in the microphone's event loop."""
+
+    def opening(self) -> str | None:
+        """Called before any process can open the card. A reason means that it has to stay closed; it is asked again."""
+        ...
+
+    def closed(self) -> None:
+        """Called after an ``opening`` that gave None, when the process that could read the card is gone."""
+        ...
+
+
 class Microphone:
     """One card under a name of ours. All methods and callbacks run in one event loop.
 
     ``on_open(rate)`` tells the real rate in Hz at each opening, before its audio; ``on_audio`` gets s16le mono of any
     length; ``on_state(state, reason)`` is called when the state changes. ``device``, ``rate`` and ``channel`` are what
-    the reader is asked for.
+    the reader is asked for. ``guard`` is asked before each opening.
     """
 
     def __init__(
@@ -46,9 +59,11 @@ class Microphone:
         on_open: Callable[[int], None],
         on_state: Callable[[State, str], None],
         backoff: Backoff | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.name = name
         self.state, self.reason = State.ABSENT, "not started"
+        self._fields = {"microphone": name}
         self._known: State | None = None
         self.overruns = 0
         """Times that audio was lost, over all openings."""
@@ -59,8 +74,9 @@ class Microphone:
             self._command.append(f"--channel={channel}")
         self._on_audio, self._on_open, self._on_state = on_audio, on_open, on_state
         self._backoff = backoff or Backoff()
+        self._guard = guard
         self._process: Process | None = None
-        self._muted = self._closing = self._told = False
+        self._muted = self._closing = self._told = self._waiting = False
         self._wish = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -101,14 +117,17 @@ class Microphone:
                     self._backoff.reset()
                     self._enter(State.ABSENT, "opening")
                 began = loop.time()
-                failed = await self._listen()
+                failed = await self._guarded()
                 if self._wish.is_set():
                     continue
                 self._enter(failed.state, failed.reason)
                 if loop.time() - began >= STEADY_S:
                     self._backoff.reset()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wish.wait(), self._backoff.next())
+                self._waiting = True
+                with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it can lose a cancellation
+                    async with asyncio.timeout(self._backoff.next()):
+                        await self._wish.wait()
+                self._waiting = False
         finally:
             self._enter(State.ABSENT, "closed")
             self._ended.set()
@@ -119,11 +138,28 @@ class Microphone:
         self._interrupt()
         await self._ended.wait()
 
+    def retry(self) -> None:
+        """Cards may have come: if the next try is being waited for, it is made now, and later ones are soon again."""
+        if self._waiting:
+            self._backoff.reset()
+            self._wish.set()
+
     def _interrupt(self) -> None:
         """Make ``run`` look at what is wished; nothing that a reader still has is of use then, so it is killed."""
         self._wish.set()
         if self._process is not None:
             _kill(self._process)
+
+    async def _guarded(self) -> Failed:
+        """The life of one reader, if the guard lets it begin."""
+        if self._guard is None:
+            return await self._listen()
+        if reason := self._guard.opening():
+            return Failed(State.ABSENT, reason)
+        try:
+            return await self._listen()
+        finally:
+            self._guard.closed()
 
     async def _listen(self) -> Failed:
         """The life of one reader, over when its card is closed."""
@@ -177,7 +213,9 @@ class Microphone:
                 self.overruns += count
                 if not self._told:
                     self._told = True
-                    log.warning("microphone %s: audio was lost, from here on only counted", self.name)
+                    log.warning(
+                        "microphone %s: audio was lost, from here on only counted", self.name, extra=self._fields
+                    )
 
     def _enter(self, state: State, reason: str) -> None:
         """Tell and log a change of state; a new reason for the same state is kept quietly."""
@@ -187,7 +225,7 @@ class Microphone:
             self._known = state
             log.log(
                 logging.INFO if state in (State.READY, State.MUTED) else logging.WARNING,
-                "microphone %s: %s (%s)", self.name, state, reason,
+                "microphone %s: %s (%s)", self.name, state, reason, extra=self._fields,
             )  # fmt: skip
             self._on_state(state, reason)
 

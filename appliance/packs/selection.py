@@ -20,8 +20,10 @@ class Selection(Struct, frozen=True):
     why: str
 
 
-def select(store: Store, engine: str = "auto", model: str = "auto", language: str = "auto") -> Selection:
-    """Raises ``EngineError`` when what was asked for is not installed."""
+def select(
+    store: Store, engine: str = "auto", model: str = "auto", language: str = "auto", suited: str = "auto"
+) -> Selection:
+    """``suited`` is the pack that suits the board. Raises ``EngineError`` when what was asked for is not installed."""
     installed = [pack for pack in store.installed() if engine in ("auto", pack.engine)]
     if model != "auto":
         first = _named(installed, model, language, engine)
@@ -29,6 +31,7 @@ def select(store: Store, engine: str = "auto", model: str = "auto", language: st
     else:
         fit = [pack for pack in installed if language in ("auto", pack.language)]
         published = [pack for pack in fit if pack.name != EMBEDDED and pack.name != "kiosk-words"]
+        published.sort(key=lambda pack: pack.name != suited)
         preferred = [*published, *(pack for pack in fit if pack.name == EMBEDDED), *fit]
         if not preferred:
             raise EngineError(
@@ -36,6 +39,7 @@ def select(store: Store, engine: str = "auto", model: str = "auto", language: st
             )
         first = _spec(preferred[0])
         why = "it is installed" if published else "no Vosk model is installed, and this one came with the software"
+        why = "it is installed and suits this board" if first.name == suited else why
     others: dict[str, ModelSpec] = {}
     for pack in installed:
         if pack.language != first.language and pack.name != "kiosk-words":

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.board.lamps import RecordingLamps
+from appliance.board.lights import Lamp
+from appliance.board.panel import Panel
 from appliance.capture import microphone
 from appliance.capture.backoff import Backoff
-from appliance.capture.microphone import Microphone, State
+from appliance.capture.microphone import Guard, Microphone, State
 from appliance.capture.wire import Overrun, encode
 from tests.capture.sound import compare, sound, write_wav
 from tests.virtual_mic import NAME, VirtualMicrophone, virtual_microphone
@@ -253,5 +256,177 @@ def test_closing_before_running_is_harmless() -> None:
         await mic.close()
         await mic.run()
         assert mic.state is State.ABSENT
+
+    asyncio.run(main(), debug=True)
+
+
+class Doorkeeper:
+    """A guard that keeps count, and looks whether the reader's process is really gone."""
+
+    def __init__(self, *reasons: str | None) -> None:
+        self.reasons = list(reasons)
+        self.told: list[str] = []
+        self.microphone: Microphone | None = None
+        self.readers: set[int] = set()
+
+    def opening(self) -> str | None:
+        reason = self.reasons.pop(0) if self.reasons else None
+        assert self.microphone is not None
+        assert self.microphone.pid is None
+        self.told.append(reason or "opening")
+        return reason
+
+    def closed(self) -> None:
+        self.told.append("closed")
+        for pid in self.readers:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+def guarded(guard: Guard, backoff: Backoff | None = None) -> Listener:
+    listener = Listener()
+    listener.microphone = Microphone(
+        "test",
+        on_audio=listener.on_audio,
+        on_open=listener.on_open,
+        on_state=listener.on_state,
+        backoff=backoff or Backoff(0.05, 0.1),
+        device=NAME,
+        guard=guard,
+    )
+    if isinstance(guard, Doorkeeper):
+        guard.microphone = listener.microphone
+    return listener
+
+
+def test_the_guard_is_asked_before_the_reader_starts_and_told_when_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(monkeypatch, tmp_path, f"cat {tmp_path / 'frames'}; exec sleep 60")
+    (tmp_path / "frames").write_bytes(encode(b"\0\0"))
+    guard = Doorkeeper()
+
+    async def main() -> None:
+        listener = guarded(guard)
+        async with running(listener) as mic:
+            await listener.state(State.READY)
+            assert guard.told == ["opening"]
+            assert mic.pid is not None
+            guard.readers.add(mic.pid)
+            mic.mute = True
+            await listener.state(State.MUTED)
+            assert guard.told == ["opening", "closed"]
+            mic.mute = False
+            await listener.state(State.READY)
+        assert guard.told == ["opening", "closed"] * 2
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_guard_that_refuses_keeps_the_card_closed_until_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(monkeypatch, tmp_path, f"cat {tmp_path / 'frames'}; exec sleep 60")
+    (tmp_path / "frames").write_bytes(encode(b"\0\0"))
+    guard = Doorkeeper("no light", "no light")
+
+    async def main() -> None:
+        listener = guarded(guard)
+        async with running(listener) as mic:
+            await listener.until(lambda: mic.reason == "no light")
+            assert (mic.state, mic.pid, mic.opened) == (State.ABSENT, None, 0)
+            await listener.state(State.READY)
+        assert guard.told == ["no light", "no light", "opening", "closed"]
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_reader_that_fails_or_cannot_start_is_told_as_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    guard = Doorkeeper()
+
+    async def main() -> None:
+        listener = guarded(guard)
+        task = asyncio.create_task(listener.microphone.run())
+        await listener.until(lambda: bool(listener.states))
+        assert guard.told == ["opening", "closed"]
+        script(monkeypatch, tmp_path, "exec sleep 60")
+        listener.microphone._command[0] = sys.executable
+        while guard.told[-1] != "opening" or listener.microphone.pid is None:
+            await asyncio.sleep(0.01)
+        guard.readers.add(listener.microphone.pid)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert guard.told.count("opening") == guard.told.count("closed")
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_microphone_that_waits_can_be_told_to_try_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, tmp_path, f"while cat {tmp_path / 'frames'}; do sleep 0.02; done")
+    (tmp_path / "frames").write_bytes(encode(b"\0\0"))
+    guard = Doorkeeper("no light", "no light")
+
+    async def main() -> None:
+        listener = guarded(guard, Backoff(3600, 3600))
+        listener.microphone.retry()  # harmless before there is anything to wait for
+        async with running(listener) as mic:
+            await listener.until(lambda: mic.reason == "no light")
+            while len(guard.told) < 2:
+                mic.retry()
+                await asyncio.sleep(0.01)
+            while mic.state is not State.READY:
+                mic.retry()
+                await asyncio.sleep(0.01)
+            pid = mic.pid
+            mic.retry()  # harmless for one that listens
+            heard = len(listener.audio)
+            await listener.until(lambda: len(listener.audio) > heard + 4)
+            assert (mic.state, mic.pid) == (State.READY, pid)
+
+    asyncio.run(main(), debug=True)
+
+
+@pytest.mark.parametrize("ticks", range(4))
+def test_cancelling_is_not_lost_when_told_to_try_now(ticks: int) -> None:
+    async def main() -> None:
+        listener = guarded(Doorkeeper(*["no light"] * 9), Backoff(3600, 3600))
+        task = asyncio.create_task(listener.microphone.run())
+        await listener.until(lambda: listener.microphone.reason == "no light")
+        await asyncio.sleep(0)
+        listener.microphone.retry()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
+        assert done == {task}
+        assert task.cancelled()
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_lamp_is_lit_whenever_the_card_is_open(vmic: VirtualMicrophone) -> None:
+    """The real reader on a real ALSA device, guarded by the real panel; only the lamps are not of light."""
+    lamps = RecordingLamps()
+    panel = Panel(lamps)
+
+    async def main() -> None:
+        lamps.broken.append(Lamp.MICROPHONE)
+        listener = guarded(panel)
+        async with running(listener) as mic:
+            await listener.until(lambda: mic.reason.startswith("the microphone lamp cannot be lit"))
+            assert (mic.opened, mic.pid) == (0, None)
+            lamps.broken.clear()
+            await listener.state(State.READY)
+            assert Lamp.MICROPHONE in lamps.lit()
+            mic.mute = True
+            assert Lamp.MICROPHONE in lamps.lit()
+            await listener.state(State.MUTED)
+            assert Lamp.MICROPHONE not in lamps.lit()
+            mic.mute = False
+            await listener.state(State.READY)
+            assert Lamp.MICROPHONE in lamps.lit()
+        assert Lamp.MICROPHONE not in lamps.lit()
 
     asyncio.run(main(), debug=True)

@@ -34,6 +34,8 @@ class Shelf:
         ((*SOFTWARE, US), {}, [US[0]]),
         ((*SOFTWARE, GB, US), {}, [GB[0]]),
         ((KIOSK,), {}, ["kiosk-words"]),
+        ((*SOFTWARE, GB, US), {"suited": US[0]}, [US[0]]),
+        ((*SOFTWARE, GB), {"suited": US[0]}, [GB[0]]),
         # one for every other language
         ((*SOFTWARE, GERMAN, HINDI, US), {}, [GERMAN[0], EMBEDDED, HINDI[0]]),
         ((*SOFTWARE, HINDI), {"language": "en"}, [EMBEDDED, HINDI[0]]),
@@ -57,6 +59,7 @@ def test_which_models_are_loaded(packs, asked, names):
     ("packs", "asked", "why"),
     [
         ((*SOFTWARE, US), {}, "it is installed"),
+        ((*SOFTWARE, US), {"suited": US[0]}, "it is installed and suits this board"),
         (SOFTWARE, {}, "no Vosk model is installed, and this one came with the software"),
         (SOFTWARE, {"model": EMBEDDED}, "it was asked for"),
     ],
