@@ -48,6 +48,8 @@ from appliance.status import Phase, Status
 log = logging.getLogger(__name__)
 
 SAVE_S = 10.0
+GOODBYE_S = 30.0
+"""For all that is to be done at the end beside draining."""
 SELFTEST_S = 3600.0
 """How often the self-test gets another key; each is good for twice as long."""
 LIVE = frozenset({"limits", "endpointing", "log"})
@@ -217,6 +219,7 @@ class Daemon:
 
     async def _stop(self) -> None:
         log.info("stopping: clients get their last words")
+        self._supervisor.extend(self.config.server.drain_s + GOODBYE_S)
         self._status.enter(Phase.STOPPING)
         try:
             for listener in self._listeners:

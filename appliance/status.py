@@ -6,7 +6,6 @@ import asyncio
 import enum
 import logging
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,6 @@ SENSE_TICKS = 20
 """The board is asked every so many of them."""
 WRITING_S = 0.7
 """The light for words stays on so long after the last one."""
-FULL_MB = 16
-"""With less left on the disk nothing can be trusted to be kept."""
 PATIENCE_S = 15.0
 """The pool replaces who says nothing for ``hang_s``; when one is silent for longer than that and this, it does not."""
 EXTEND_S = 60.0
@@ -228,10 +225,9 @@ def writable(folder: Path) -> str:
             return f"{folder} cannot be written to"
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             return f"{folder} is on a disk that is read-only"
-        free = shutil.disk_usage(folder).free >> 20
     except OSError as error:
         return f"{folder}: {error.strerror}"
-    return f"the disk is full: {free} MiB left" if free < FULL_MB else ""
+    return ""
 
 
 def _state(listener: Listener) -> str:

@@ -51,6 +51,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
     "status":                     (*VOCABULARY, "board", "capture", "scheduling"),
     "controls":                   ("capture.microphone",),
+    "memory":                     (),
     "daemon":                     ("",),
     "cli":                        ("",),
     "bench":                      ("",),

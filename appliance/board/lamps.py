@@ -34,6 +34,10 @@ class Lamps(Protocol):
         """Switch a lamp; done when this returns. Raises ``LampError``, and may be called again then."""
         ...
 
+    def descriptor(self, lamp: Lamp) -> int | None:
+        """A file that keeps the lamp as it is for as long as anybody has it open; None where there is none."""
+        ...
+
     def close(self) -> None:
         """Everything dark, nothing held."""
         ...
@@ -47,6 +51,9 @@ class NoLamps:
 
     def set(self, lamp: Lamp, on: bool) -> None:
         pass
+
+    def descriptor(self, lamp: Lamp) -> int | None:
+        return None
 
     def close(self) -> None:
         pass
@@ -67,6 +74,9 @@ class RecordingLamps:
         if lamp in self.broken:
             raise LampError(f"lamp {lamp}: broken")
         self.history.append((lamp, on))
+
+    def descriptor(self, lamp: Lamp) -> int | None:
+        return None
 
     def close(self) -> None:
         self.closed = True
@@ -108,6 +118,10 @@ class GpiodLamps:
             del self._requests[lamp]
             _release(request)
             raise LampError(f"GPIO line {name}: {error.strerror}") from error
+
+    def descriptor(self, lamp: Lamp) -> int | None:
+        request = self._requests.get(lamp)
+        return None if request is None else request.fd
 
     def close(self) -> None:
         from gpiod.line import Value

@@ -63,6 +63,11 @@ class Panel:
         self.closed()
         return reason
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Files that a process with an open card has to hold, so that the lamp stays lit should we be killed."""
+        descriptor = self._lamps.descriptor(Lamp.MICROPHONE)
+        return () if descriptor is None else (descriptor,)
+
     def closed(self) -> None:
         """A card for which ``opening`` gave None is closed."""
         self._cards -= 1

@@ -11,6 +11,8 @@ class Backlog:
 
     def __init__(self, capacity: int) -> None:
         self._blocks: deque[bytes] = deque(maxlen=capacity)
+        self.ended = False
+        """Nothing will come any more."""
         self._overruns = 0
         self._changed = threading.Condition()
 
@@ -21,9 +23,15 @@ class Backlog:
             self._blocks.append(block)
             self._changed.notify()
 
+    def end(self) -> None:
+        """The card is lost."""
+        with self._changed:
+            self.ended = True
+            self._changed.notify()
+
     def take(self, timeout: float) -> tuple[int, bytes | None]:
         """Overruns since the last call and the oldest block, or ``None`` when none came in ``timeout`` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._blocks, timeout)
+            self._changed.wait_for(lambda: self._blocks or self.ended, timeout)
             overruns, self._overruns = self._overruns, 0
             return overruns, self._blocks.popleft() if self._blocks else None

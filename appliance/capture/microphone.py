@@ -35,6 +35,10 @@ class Guard(Protocol):
         """Called before any process can open the card. A reason means that it has to stay closed; it is asked again."""
         ...
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Files that the process that can read the card has to hold open, if any."""
+        ...
+
     def closed(self) -> None:
         """Called after an ``opening`` that gave None, when the process that could read the card is gone."""
         ...
@@ -165,8 +169,9 @@ class Microphone:
         """The life of one reader, over when its card is closed."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True
-            )
+                *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True,
+                pass_fds=self._guard.descriptors() if self._guard else (),
+            )  # fmt: skip
         except OSError as problem:
             return Failed(State.ABSENT, f"the reader cannot be started: {problem}")
         self._process = process

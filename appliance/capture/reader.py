@@ -74,9 +74,6 @@ def _open(portaudio: ModuleType, index: int, device: Device, rate: int, channel:
     if channel is not None and channel >= device.channels:
         raise Unusable(State.ABSENT, f"{device.name} has {device.channels} channels, none with number {channel}")
 
-    def on_block(block: Any, frames: int, clock: Any, status: Any) -> None:
-        backlog.put(bytes(block), status.input_overflow)
-
     refusal = ""
     for hertz, channels in _formats(device, rate, channel):
         try:
@@ -87,7 +84,6 @@ def _open(portaudio: ModuleType, index: int, device: Device, rate: int, channel:
                 dtype="int16",
                 blocksize=hertz // BLOCKS_PER_SECOND,
                 latency="high",
-                callback=on_block,
             )
             stream.start()
         except portaudio.PortAudioError as problem:
@@ -97,8 +93,20 @@ def _open(portaudio: ModuleType, index: int, device: Device, rate: int, channel:
             if code not in (INVALID_RATE, INVALID_CHANNELS):
                 raise Unusable(State.ABSENT, f"{device.name} cannot be opened: {refusal}") from problem
         else:
+            threading.Thread(target=_listen, args=(stream, hertz // BLOCKS_PER_SECOND, backlog), daemon=True).start()
             return stream
     raise Unusable(State.ABSENT, f"{device.name} takes no format of ours: {refusal}")
+
+
+def _listen(stream: Any, block: int, backlog: Backlog) -> None:
+    """Read until the card is lost. Not by a callback of PortAudio's: that is code in memory that can be written to,
+    which the service's unit forbids (MemoryDenyWriteExecute)."""
+    try:
+        while True:
+            samples, overflowed = stream.read(block)
+            backlog.put(bytes(samples), overflowed)
+    except Exception:  # PortAudioError, or that the stream was closed; the module is only known by its values
+        backlog.end()
 
 
 def _formats(device: Device, rate: int, channel: int | None) -> Iterator[tuple[int, int]]:
@@ -118,7 +126,7 @@ def _forward(stream: Any, backlog: Backlog, channel: int, out: BinaryIO) -> Fail
         if block is not None:
             heard = time.monotonic()
             _write(out, pick(block, channel, stream.channels))
-        elif not stream.active:
+        elif backlog.ended:
             return Failed(State.LOST, "the card went away")
         elif time.monotonic() - heard > SILENT_S:
             return Failed(State.LOST, f"the card delivered nothing for {SILENT_S:.0f} s")

@@ -12,6 +12,7 @@ import click
 
 from appliance import config
 from appliance.board import journal
+from appliance.board.notify import Supervisor
 from appliance.config import Config, ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,6 +70,7 @@ def log_to_stderr(level: str) -> None:
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """One line on standard error, and out."""
+    """One line on standard error, and out; systemd shows it too, where it looks after us."""
+    Supervisor().status(message)
     click.echo(f"appliance: {message}", err=True)
     sys.exit(status)

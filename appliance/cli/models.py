@@ -28,7 +28,7 @@ class Row(Pack, frozen=True, kw_only=True):
 where = click.option(
     "--models-dir",
     "store",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     default=lambda: load().models_dir,
     callback=lambda context, parameter, folder: Store(folder),
     help="Where the models are, if not in the usual place.",

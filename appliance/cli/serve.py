@@ -39,8 +39,10 @@ def serve(
     from appliance.config import ConfigError, load
     from appliance.daemon import Daemon
     from appliance.engines.registry import EngineError
+    from appliance.memory import give_back
     from appliance.packs.disk import PackError
 
+    give_back()
     try:
         daemon = Daemon(config, again=lambda: load(file, overrides(given)))
         for chosen in daemon.selection.models[:1]:

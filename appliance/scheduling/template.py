@@ -9,6 +9,7 @@ exists once per process (docs/decisions/0004).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -16,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -95,12 +97,19 @@ def _work(descriptor: int, plan: Plan, recognizers: dict[str, Recognizer], voice
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.nice(plan.niceness)
+        _expendable()
         Worker(socket.socket(fileno=descriptor), recognizers, voice).run()
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _expendable() -> None:
+    """When memory runs out, a worker goes before the daemon, however much that is protected: a worker is replaced."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0")
 
 
 def _reap(told: BinaryIO) -> None:

@@ -51,6 +51,7 @@ def label(host: str) -> str:
 def reachable(names: Iterable[str], bound: str) -> tuple[str, ...]:
     """Of a machine's names and addresses the addresses at which others reach what listens on ``bound``, IPv4 first."""
     own = [found for name in names if (found := _address(name)) and not found.is_loopback]
+    own = [each for each in own if each.is_private] or own  # the service is closed to others (docs/service.md)
     listened = ipaddress.ip_address(bound)
     if not listened.is_unspecified:
         own = [each for each in own if each == listened]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class SileroModel:
     frame = FRAME
 
     def __init__(self, path: Path = MODEL) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.29 on it would tell its maker about us
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -268,6 +268,10 @@ class Doorkeeper:
         self.told: list[str] = []
         self.microphone: Microphone | None = None
         self.readers: set[int] = set()
+        self.files: tuple[int, ...] = ()
+
+    def descriptors(self) -> tuple[int, ...]:
+        return self.files
 
     def opening(self) -> str | None:
         reason = self.reasons.pop(0) if self.reasons else None
@@ -319,6 +323,25 @@ def test_the_guard_is_asked_before_the_reader_starts_and_told_when_it_is_gone(
             mic.mute = False
             await listener.state(State.READY)
         assert guard.told == ["opening", "closed"] * 2
+
+    asyncio.run(main(), debug=True)
+
+
+def test_what_the_guard_wants_held_is_open_in_the_process_that_has_the_card(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(monkeypatch, tmp_path, f"cat {tmp_path / 'frames'}; exec sleep 60")
+    (tmp_path / "frames").write_bytes(encode(b"\0\0"))
+    guard = Doorkeeper()
+
+    async def main() -> None:
+        with (tmp_path / "line").open("w") as line:
+            guard.files = (line.fileno(),)
+            listener = guarded(guard)
+            async with running(listener) as mic:
+                await listener.state(State.READY)
+                held = {os.readlink(fd) for fd in Path(f"/proc/{mic.pid}/fd").iterdir()}
+        assert str(tmp_path / "line") in held
 
     asyncio.run(main(), debug=True)
 

@@ -235,11 +235,14 @@ class Card:
             raise Refusal("no", reader.INVALID_CHANNELS if known else reader.INVALID_RATE)
         assert (asked["blocksize"], asked["dtype"]) == (rate // 50, "int16")
 
-        def start() -> None:
-            for block in self.blocks:
-                asked["callback"](block, len(block), None, SimpleNamespace(input_overflow=False))
+        blocks = iter(self.blocks)
 
-        return SimpleNamespace(samplerate=float(rate), channels=channels, active=False, start=start)
+        def read(frames: int) -> tuple[bytes, bool]:
+            if (block := next(blocks, None)) is None:
+                raise Refusal("the card is gone")
+            return block, False
+
+        return SimpleNamespace(samplerate=float(rate), channels=channels, start=lambda: None, read=read)
 
 
 def capture(monkeypatch: pytest.MonkeyPatch, card: Card, channel: int | None = None) -> list[Message]:

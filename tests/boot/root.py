@@ -1,0 +1,82 @@
+"""Root file systems with this checkout installed, kept under build/ until something in them changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+ROOTS = Path(os.environ.get("APPLIANCE_ROOTS", CHECKOUT / "build" / "roots"))
+"""Has arm64.tar and amd64.tar, as image/rootfs makes them."""
+INSTALLED = CHECKOUT / "build" / "installed"
+SOUND = "libasound2-plugins"
+"""A virtual microphone speaks PulseAudio."""
+SOURCES = ("appliance", "hardware", "systemd", "image/install", "pyproject.toml")
+"""What an installed root depends on, besides its base."""
+BUILD_S = 1800
+
+
+def base(arch: str) -> Path:
+    """The tar of Debian alone; made when it is not there, which takes a minute for the machine's own architecture."""
+    tar = ROOTS / f"{arch}.tar"
+    if not tar.exists():
+        ROOTS.mkdir(parents=True, exist_ok=True)
+        new = tar.with_suffix(".new.tar")
+        subprocess.run([CHECKOUT / "image" / "rootfs", arch, new, SOUND], check=True, timeout=BUILD_S)
+        new.rename(tar)
+    return tar
+
+
+@contextlib.contextmanager
+def installed(arch: str) -> Iterator[Path]:
+    """A root file system to boot, not to write to. Others of older checkouts are removed unless they are in use."""
+    tar = base(arch)
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    root = INSTALLED / f"{arch}-{_digest(tar)}"
+    with _locked(root, fcntl.LOCK_EX) as lock:
+        for other in INSTALLED.glob(f"{arch}-????????????"):
+            if other != root:
+                _remove(other)
+        if not root.exists():
+            new = root.with_suffix(".new")
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            subprocess.run(["tar", "-C", new, "-xpf", tar], check=True, timeout=BUILD_S)
+            subprocess.run([CHECKOUT / "image" / "install", new], check=True, timeout=BUILD_S)
+            new.rename(root)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield root
+
+
+def _remove(root: Path) -> None:
+    with contextlib.suppress(BlockingIOError), _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        shutil.rmtree(root)
+        shutil.rmtree(root.with_suffix(".new"), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(root: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(root.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, how)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _digest(tar: Path) -> str:
+    found = tar.stat()
+    digest = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
+    for source in SOURCES:
+        path = CHECKOUT / source
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(str(file.relative_to(CHECKOUT)).encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
