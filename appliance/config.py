@@ -68,7 +68,7 @@ class Lights(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Discovery(Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool
-    name: Annotated[str, Meta(max_length=63)]
+    name: Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +123,7 @@ def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None =
             own = tomllib.loads(path.read_text())
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError, no UTF-8, numbers and nesting without end
             raise ConfigError(f"{path}: {error}") from error
         _lay_over(values, own)
     _lay_over(values, overrides or {})

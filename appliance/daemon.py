@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 
@@ -79,7 +80,10 @@ class Daemon:
         self.pool: Pool
         self.bound: tuple[str, int] | None = None
         self.bound_tls: tuple[str, int] | None = None
+        self.failed = ""
+        """Why it has ended, when nobody wanted it to."""
         self._servers: list[Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
@@ -111,6 +115,7 @@ class Daemon:
             [listener.microphone for listener in self._listeners],
             config.state_dir,
             on_change=lambda: self._status.look(),
+            note=lambda subject, text: self._status.note(subject, text),
             stop=self.stop,
         )
         self._status = Status(
@@ -140,6 +145,7 @@ class Daemon:
             ),
         )
         self.pool.on_final = self._final
+        self._controls.restore()
         self._press(stack)
 
     async def _run(
@@ -152,46 +158,64 @@ class Daemon:
         self._servers = [Server(app, context, self.config.server.max_message_bytes) for _, context in listening]
         loop = asyncio.get_running_loop()
         handlers = {
-            signal.SIGTERM: self.stop,
-            signal.SIGINT: self.stop,
             signal.SIGHUP: self.reload,
             signal.SIGUSR1: self._controls.retry,
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
         serving = asyncio.gather(
             *(server.serve(sockets=[each]) for server, (each, _) in zip(self._servers, listening, strict=True))
         )
-        work = [self._lag.run(), self._save(), self._status.run(), self._panel.run()]
+        for work in (self._lag.run(), self._save(), self._status.run(), self._panel.run()):
+            self._begin(work)
         if tls is not None:
-            work.append(tls.run())
-        tasks = [asyncio.create_task(each) for each in work]
+            self._begin(tls.run())
+        warming = asyncio.create_task(self._warm_up())
         try:
-            await self._warm_up()
-            if self.pool.models:
-                self._controls.restore()
-                self._status.enter(Phase.SERVING)
-                on_ready(self)
-                work = [
-                    *(listener.run() for listener in self._listeners),
-                    self._status.watch(),
-                    self._let_selftest_in(),
-                ]
-                if self.config.discovery.enabled and not self.loopback:
-                    work.append(self._announce())
-                tasks += [asyncio.create_task(each) for each in work]
-            else:
-                self._status.enter(Phase.NO_MODEL)
-                log.error("%s", self._status.line())
+            await asyncio.wait((warming, asyncio.ensure_future(serving)), return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping is None:
+                warming.result()
+                self._serve(on_ready)
             await serving
         finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end(warming, *self._tasks)
             await self.pool.close()
             await asyncio.to_thread(self.accounts.save)
+            for number in handlers:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # it is ending already
+
+    def _serve(self, on_ready: Callable[[Daemon], None]) -> None:
+        """The models are warm, or there are none."""
+        if not self.pool.models:
+            self._status.enter(Phase.NO_MODEL)
+            log.error("%s", self._status.line())
+            return
+        self._status.enter(Phase.SERVING)
+        on_ready(self)
+        for work in (*(listener.run() for listener in self._listeners), self._status.watch(), self._let_selftest_in()):
+            self._begin(work)
+        if self.config.discovery.enabled and not self.loopback:
+            self._begin(self._announce())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that goes on until the end. Should it fail, all of it is ended, to be started anew."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("a part of the daemon has failed: %s", error, exc_info=error)
+            self.failed = f"a part of the daemon has failed: {error!r}"
+            self.stop()
+
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _warm_up(self) -> None:
         """Models loaded, their cost known."""
@@ -236,10 +260,14 @@ class Daemon:
         """The configuration anew: what can change while serving does, the rest is named. A bad one changes nothing."""
         if self._again is None:
             return
-        self._supervisor.reloading()
+        serving = self._status.phase is Phase.SERVING
+        if serving:
+            self._supervisor.reloading()
         try:
             config = self._again()
             limits = parts.limits(config.limits)
+            parts.profile(config.board)
+            parts.check_names(config)
         except ConfigError as error:
             self._status.note("reload", f"refused, all is as before: {error}")
         else:
@@ -247,10 +275,13 @@ class Daemon:
             fixed = [table for table in old if table not in LIVE and old[table] != new[table]]
             self.config = structs.replace(self.config, **{table: new[table] for table in LIVE})
             self._service.configure(config.endpointing, limits)
+            for listener in self._listeners:  # from when it is opened again
+                listener.options = structs.replace(listener.options, endpointing=config.endpointing)
             logging.getLogger().setLevel(config.log.level.upper())
             log.info("the configuration has been read again")
             self._status.note("reload", f"needs a restart: {', '.join(fixed)}" if fixed else "")
-        self._supervisor.ready(self._status.line())
+        if serving:
+            self._supervisor.ready(self._status.line())
 
     def _select(self) -> Selection:
         wanted = self.config.recognizer
@@ -280,13 +311,17 @@ class Daemon:
         self._status.wrote()
 
     async def _announce(self) -> None:
-        """Tell the network about the box until cancelled."""
+        """Tell the network about the box until cancelled. Without that it is found by its address: no reason to end."""
         from appliance.server.discovery import Announcer
 
         assert self.bound is not None
         languages = (model.language for model in self.pool.models.values())
         tls_port = self.bound_tls[1] if self.bound_tls else None
-        await Announcer(parts.announcement(self.config, self.bound, tls_port, languages)).run()
+        try:
+            await Announcer(parts.announcement(self.config, self.bound, tls_port, languages)).run()
+        except Exception as error:
+            log.exception("the network is not told about the box")
+            self._status.note("discovery", repr(error))
 
     async def _save(self) -> None:
         """What was used is kept, so that a restart does not give it back."""

@@ -71,10 +71,7 @@ def tls(config: Config) -> Tls | None:
     settings = config.tls
     if not settings.enabled:
         return None
-    try:
-        machine.names(settings.names)
-    except ValueError as error:
-        raise ConfigError(f"tls.names: {error}") from error
+    check_names(config)
     if settings.certificate:
         try:
             return Tls(Own(Path(settings.certificate).expanduser(), Path(settings.key).expanduser()))
@@ -86,6 +83,14 @@ def tls(config: Config) -> Tls | None:
     except CertificateError as error:
         log.error("TLS is off: %s", error)
         return None
+
+
+def check_names(config: Config) -> None:
+    """What else the box is called must be names or addresses."""
+    try:
+        machine.names(config.tls.names)
+    except ValueError as error:
+        raise ConfigError(f"tls.names: {error}") from error
 
 
 def listening(table: str, host: str, port: int) -> socket.socket:

@@ -32,7 +32,9 @@ WRITING_S = 0.7
 PATIENCE_S = 15.0
 """The pool replaces who says nothing for ``hang_s``; when one is silent for longer than that and this, it does not."""
 EXTEND_S = 60.0
-"""Asked of systemd again and again while there is no model to be ready with."""
+"""Asked of systemd again and again while there is no model to be ready with, ..."""
+LONGEST_START_S = 900.0
+"""... and while models are loaded and measured, which takes a minute or two on the slowest board; but no longer."""
 
 
 class Phase(enum.Enum):
@@ -77,14 +79,25 @@ class Status:
 
     @property
     def worries(self) -> tuple[str, ...]:
-        """What is wrong with the board or the disk now, in words."""
-        return (*self._worried, *(f"{subject}: {text}" for subject, text in self.notes.items() if text))
+        """What is wrong with the board, the disk, or one of several models now, in words."""
+        broken = self._pool.broken.items() if self._pool.models else ()
+        lamps = self._panel.failures.items()
+        told = (
+            *self.notes.items(),
+            *((f"model {name}", reason) for name, reason in broken),
+            *((f"{lamp} lamp", reason) for lamp, reason in lamps),
+        )
+        return (*self._worried, *(f"{subject}: {text}" for subject, text in told if text))
+
+    @property
+    def _starting(self) -> bool:
+        return self.phase in (Phase.LOADING, Phase.MEASURING)
 
     def facts(self) -> Facts:
         """For the lights."""
         return Facts(
-            starting=self.phase in (Phase.LOADING, Phase.MEASURING),
-            model=bool(self._pool.models) or self.phase is not Phase.NO_MODEL,
+            starting=self._starting,
+            model=bool(self._pool.models) or self._starting,
             fault=bool(self._worried) or bool(self.notes.get("state")),
             overloaded=self._pool.ease > 0,
             draining=self.phase is Phase.STOPPING,
@@ -98,7 +111,7 @@ class Status:
     def line(self) -> str:
         """For `systemctl status`."""
         phase, pool = self.phase, self._pool
-        if phase is Phase.NO_MODEL:
+        if phase is Phase.NO_MODEL or (phase is Phase.SERVING and not pool.models):
             said = f"no model: {'; '.join(pool.broken.values()) or 'none is installed'}"
         elif phase is Phase.SERVING:
             said = f"ready: {_counted(pool.budget.open, 'stream')} open"
@@ -122,6 +135,10 @@ class Status:
             "costs": {name: round(cost, 4) for name, cost in pool.costs.items()},
             "cores": pool.budget.cores,
             "muted": self._muted(),
+            "microphones": [
+                {"name": each.microphone.name, "state": each.microphone.state, "reason": each.microphone.reason}
+                for each in self._listeners
+            ],
             "board": {name: value for name, value in structs.asdict(self.readings).items() if value is not None},
         }
 
@@ -173,8 +190,8 @@ class Status:
         while True:
             if ticks % SENSE_TICKS == 0:
                 await self._sense()
-            if self.phase in (Phase.LOADING, Phase.MEASURING, Phase.NO_MODEL) and ticks % SENSE_TICKS == 0:
-                self._supervisor.extend(EXTEND_S)
+                if self.phase is Phase.NO_MODEL or (self._starting and ticks * TICK_S < LONGEST_START_S):
+                    self._supervisor.extend(EXTEND_S)
             for listener in self._listeners:
                 if listener.microphone.state is not State.READY:
                     self._speaking.discard(listener.microphone.name)
@@ -184,16 +201,19 @@ class Status:
             await asyncio.sleep(TICK_S)
 
     async def watch(self) -> None:
-        """Keep systemd's watchdog quiet as long as event loop and workers get on. Until cancelled."""
+        """Keep systemd's watchdog quiet as long as event loop and workers get on. Until cancelled.
+
+        A daemon that has lost its last model is of no use either; started anew, it says what is wrong with it.
+        """
         if self._supervisor.watchdog_s is None:
             return
         longest = self._pool.settings.hang_s + PATIENCE_S
         while True:
             silent = self._pool.beat()
-            if silent < longest:
-                self._supervisor.alive()
-            else:
+            if silent >= longest:
                 log.critical("a worker has been silent for %.0f s and was not replaced", silent)
+            elif self._pool.models:
+                self._supervisor.alive()
             await asyncio.sleep(self._supervisor.watchdog_s / 3)
 
     async def _sense(self) -> None:
@@ -221,10 +241,10 @@ def _sense(state_dir: Path) -> tuple[Readings, str]:
 def writable(folder: Path) -> str:
     """Why nothing can be kept in ``folder``; empty when it can."""
     try:
-        if not os.access(folder, os.W_OK):
-            return f"{folder} cannot be written to"
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             return f"{folder} is on a disk that is read-only"
+        if not os.access(folder, os.W_OK):
+            return f"{folder} cannot be written to"
     except OSError as error:
         return f"{folder}: {error.strerror}"
     return ""

@@ -50,7 +50,7 @@ RULES: dict[str, tuple[str, ...]] = {
     # the daemon's own helpers: they know the parts they join, and not the daemon
     "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
     "status":                     (*VOCABULARY, "board", "capture", "scheduling"),
-    "controls":                   ("capture.microphone",),
+    "controls":                   ("accounts.disk", "capture.microphone"),
     "memory":                     (),
     "daemon":                     ("",),
     "cli":                        ("",),

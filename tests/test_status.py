@@ -16,14 +16,28 @@ from appliance.board.panel import Panel
 from appliance.capture.listener import Listener
 from appliance.core.events import Cause, Final, SpeechEnded, SpeechStarted
 from appliance.core.options import SessionOptions
+from appliance.core.ports import Capabilities
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
 from appliance.scheduling.settings import Settings
 from appliance.status import Phase, Status, writable
 from tests.board.sockets import listening, received
 
+MODEL = Capabilities(
+    engine="fake", model="fake-en", language="en", grammar=False, word_confidence=False,
+    sessions_per_worker=8, streams_per_core=8,
+)  # fmt: skip
 
-class Stuck(Pool):
+
+class Loaded(Pool):
+    """A pool with a model."""
+
+    @property
+    def models(self) -> dict[str, Capabilities]:
+        return {MODEL.model: MODEL}
+
+
+class Stuck(Loaded):
     """A pool in which somebody has been silent for a day."""
 
     def beat(self) -> float:
@@ -33,7 +47,7 @@ class Stuck(Pool):
 class Rig:
     """One microphone, a systemd that listens at ``inbox``, lamps that remember."""
 
-    def __init__(self, state_dir: Path, inbox: socket.socket, pool: type[Pool] = Pool) -> None:
+    def __init__(self, state_dir: Path, inbox: socket.socket, pool: type[Pool] = Loaded) -> None:
         self._inbox = inbox
         self.pool = pool(Plan(models=()), Settings())
         self.lamps = RecordingLamps()
@@ -60,7 +74,7 @@ class Rig:
         return states(self.status.facts())[0]
 
 
-def with_rig(tmp_path: Path, work: Callable[[Rig], None], pool: type[Pool] = Pool) -> None:
+def with_rig(tmp_path: Path, work: Callable[[Rig], None], pool: type[Pool] = Loaded) -> None:
     async def run() -> None:
         with listening(str(tmp_path / "notify")) as inbox:
             work(Rig(tmp_path, inbox, pool))
@@ -74,7 +88,8 @@ def test_systemd_is_told_when_it_serves_and_with_what(tmp_path):
         assert rig.shown() is State.BOOTING
         rig.status.enter(Phase.SERVING)
         [message] = rig.told()
-        assert message == "READY=1\nSTATUS=ready: 0 streams open; microphone desk: absent (not started)"
+        room = f"room for {rig.pool.budget.free(MODEL)} more of fake-en"
+        assert message == f"READY=1\nSTATUS=ready: 0 streams open, {room}; microphone desk: absent (not started)"
         assert rig.shown() is State.READY
 
     with_rig(tmp_path, work)
@@ -87,6 +102,34 @@ def test_without_a_model_it_says_why_and_is_not_ready(tmp_path):
         assert rig.status.line() == "no model: the model x is not installed"
         assert not any("READY" in message for message in rig.told())
         assert rig.shown() is State.NO_MODEL
+
+    with_rig(tmp_path, work, Pool)
+
+
+def test_a_box_that_has_lost_its_model_says_so(tmp_path):
+    def work(rig: Rig) -> None:
+        rig.status.enter(Phase.SERVING)
+        rig.pool.broken["en"] = "its folder is gone"
+        assert rig.status.line() == "no model: its folder is gone"
+        assert rig.shown() is State.NO_MODEL
+
+    with_rig(tmp_path, work, Pool)
+
+
+def test_one_broken_model_of_several_is_told(tmp_path):
+    def work(rig: Rig) -> None:
+        rig.status.enter(Phase.SERVING)
+        rig.pool.broken["vosk-de"] = "its folder is gone"
+        assert rig.status.line().endswith("; model vosk-de: its folder is gone")
+
+    with_rig(tmp_path, work)
+
+
+def test_a_lamp_that_is_out_of_order_is_told(tmp_path):
+    def work(rig: Rig) -> None:
+        rig.lamps.broken.append(Lamp.STATUS)
+        rig.status.enter(Phase.SERVING)
+        assert "status lamp: lamp status: broken" in rig.status.worries
 
     with_rig(tmp_path, work)
 
@@ -138,7 +181,7 @@ def test_the_microphone_lamp_follows_the_card_whatever_else_is_shown(tmp_path):
     with_rig(tmp_path, work)
 
 
-@pytest.mark.parametrize(("pool", "fed"), [(Pool, True), (Stuck, False)])
+@pytest.mark.parametrize(("pool", "fed"), [(Loaded, True), (Stuck, False), (Pool, False)])
 def test_the_watchdog_is_fed_by_progress_only(tmp_path, caplog, pool, fed):
     async def work() -> None:
         with listening(str(tmp_path / "notify")) as inbox:
@@ -149,9 +192,9 @@ def test_the_watchdog_is_fed_by_progress_only(tmp_path, caplog, pool, fed):
             assert ("WATCHDOG=1" in rig.told()) is fed
 
     asyncio.run(work())
-    assert ("was not replaced" in caplog.text) is not fed
+    assert ("was not replaced" in caplog.text) is (pool is Stuck)
 
 
 def test_a_folder_that_can_be_written_to_is_no_trouble(tmp_path):
     assert writable(tmp_path) == ""
-    assert "No such file" in writable(tmp_path / "absent") or "cannot be written" in writable(tmp_path / "absent")
+    assert writable(tmp_path / "absent") == f"{tmp_path / 'absent'}: No such file or directory"

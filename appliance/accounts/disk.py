@@ -62,6 +62,12 @@ def replace(path: Path, data: bytes) -> None:
     _sync(path.parent)
 
 
+def remove(path: Path) -> None:
+    """No such file any more, down to the disk. Raises OSError; that there is none is none."""
+    path.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """No other process is in here for the same folder. Raises TimeoutError after ``LOCK_S``, other OSErrors at once.

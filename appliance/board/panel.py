@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
@@ -72,6 +72,11 @@ class Panel:
         """A card for which ``opening`` gave None is closed."""
         self._cards -= 1
         self.show(structs.replace(self._facts, cards_open=self._cards))
+
+    @property
+    def failures(self) -> Mapping[Lamp, str]:
+        """Lamps that are out of order, and why."""
+        return self._failed
 
     def microphone_lit(self) -> bool:
         """Whether the microphone lamp is lit as far as can be told, or there is none to be lit."""

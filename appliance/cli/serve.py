@@ -48,6 +48,8 @@ def serve(
         for chosen in daemon.selection.models[:1]:
             click.echo(f"model: {chosen.name} ({chosen.engine}, {chosen.language}), because {daemon.selection.why}")
         asyncio.run(daemon.run(_announce))
+        if daemon.failed:
+            fail(daemon.failed)
     except (ConfigError, EngineError, PackError) as error:
         fail(str(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -61,7 +62,6 @@ class Service:
         self.draining = False
         self.sessions = Sessions(pool, accounts)
         self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, sources or Sources())
-        pool.on_final = self.metrics.observe
         self._pool = pool
         self._accounts = accounts
         self._feeds = feeds
@@ -78,7 +78,7 @@ class Service:
         routes: list[BaseRoute] = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
-            Route("/metrics", self.metrics.page),
+            Route("/metrics", self._metrics),
             Route("/v1/microphones", self._microphones),
             WebSocketRoute("/v1/microphones/{name}", self._microphone),
             *self._extra,
@@ -110,7 +110,8 @@ class Service:
         return serve
 
     async def _healthz(self, request: Request) -> Response:
-        """Alive; how it is doing. Always 200 while the event loop turns."""
+        """Alive; how it is doing. Always 200 while the event loop turns. Details are for this machine, or for everybody
+        where no key is needed."""
         pool = self._pool
         return JSONResponse(
             {
@@ -122,7 +123,7 @@ class Service:
                 "crashes": pool.crashes,
                 "hangs": pool.hangs,
                 "lag_p99_ms": round(self._lag.percentile(0.99) * 1000, 2),
-                **self._detail(),
+                **(self._detail() if self._local(request) else {}),
             }
         )
 
@@ -136,8 +137,18 @@ class Service:
             "broken": pool.broken,
         }
         if not ready:
-            body["reason"] = "shutting down" if self.draining else "; ".join(pool.broken.values()) or "loading"
+            said = pool.held or "; ".join(pool.broken.values()) or "loading"
+            body["reason"] = "shutting down" if self.draining else said
         return JSONResponse(body, 200 if ready else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        """How often words come tells when somebody speaks, so the network needs a key."""
+        refusal = None if self._local(request) else await self._barred(request)
+        return refusal or await self.metrics.page(request)
+
+    def _local(self, request: Request) -> bool:
+        """Asked from this machine, or by whom no key is asked of."""
+        return not self._guarded or is_loopback(address_of(request))
 
     async def _microphones(self, request: Request) -> Response:
         refusal = await self._barred(request)
@@ -177,6 +188,15 @@ class Service:
                 status = 429 if refused.problem.kind is Kind.RATE_LIMITED else 401
                 return JSONResponse({"error": refused.problem.message}, status)
         return None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether it is of this machine itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _split(url: str) -> SplitResult:

@@ -18,7 +18,7 @@ from appliance.board.panel import Panel
 from appliance.capture import microphone
 from appliance.capture.backoff import Backoff
 from appliance.capture.microphone import Guard, Microphone, State
-from appliance.capture.wire import Overrun, encode
+from appliance.capture.wire import Failed, Overrun, encode
 from tests.capture.sound import compare, sound, write_wav
 from tests.virtual_mic import NAME, VirtualMicrophone, virtual_microphone
 
@@ -340,7 +340,7 @@ def test_what_the_guard_wants_held_is_open_in_the_process_that_has_the_card(
             listener = guarded(guard)
             async with running(listener) as mic:
                 await listener.state(State.READY)
-                held = {os.readlink(fd) for fd in Path(f"/proc/{mic.pid}/fd").iterdir()}
+                held = {os.readlink(f"/proc/{mic.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{mic.pid}/fd")}
         assert str(tmp_path / "line") in held
 
     asyncio.run(main(), debug=True)
@@ -407,6 +407,41 @@ def test_a_microphone_that_waits_can_be_told_to_try_now(monkeypatch: pytest.Monk
             heard = len(listener.audio)
             await listener.until(lambda: len(listener.audio) > heard + 4)
             assert (mic.state, mic.pid) == (State.READY, pid)
+
+    asyncio.run(main(), debug=True)
+
+
+def test_cards_that_come_while_one_is_looked_for_are_not_missed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Told too late for the try under way: the next one follows at once, and no other one after a sound opening."""
+    looked, told, card = (tmp_path / name for name in ("looked", "told", "card"))
+    (tmp_path / "frames").write_bytes(encode(b"\0\0"))
+    (tmp_path / "failed").write_bytes(encode(Failed(State.ABSENT, "no card")))
+    script(
+        monkeypatch,
+        tmp_path,
+        f"if [ -e {card} ]; then while cat {tmp_path / 'frames'}; do sleep 0.02; done; fi\n"
+        f"touch {looked}; while [ ! -e {told} ]; do sleep 0.02; done; exec cat {tmp_path / 'failed'}",
+    )
+
+    async def main() -> None:
+        listener = guarded(Doorkeeper(), Backoff(3600, 3600))
+        async with running(listener) as mic:
+            while not looked.exists():
+                await asyncio.sleep(0.01)
+            card.touch()
+            mic.retry()
+            told.touch()
+            await listener.state(State.READY)
+            mic.retry()
+            heard = len(listener.audio)
+            await listener.until(lambda: len(listener.audio) > heard + 4)
+            assert mic.pid is not None
+            os.kill(mic.pid, signal.SIGKILL)
+            await listener.state(State.LOST)
+            await asyncio.sleep(0.1)
+            assert (mic.state, mic.pid) == (State.LOST, None)
 
     asyncio.run(main(), debug=True)
 

@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from appliance.accounts.keys import Keys
 from appliance.core.events import Cause, Final, Partial, Word
 from appliance.engines.registry import ModelSpec
 from appliance.server.feed import UNREAD, Feed, MicrophoneInfo
@@ -32,6 +33,33 @@ def test_health_and_readiness() -> None:
             async with client(daemon) as connection:
                 await until(connection, "connected")
                 assert (await web.get("/healthz")).json()["streams"] == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("auth", "address", "allowed"),
+    [
+        ("keys", "127.0.0.1", True),
+        ("keys", "::ffff:127.0.0.1", True),
+        ("keys", "192.168.7.9", False),
+        ("keys", "", False),
+        ("open", "192.168.7.9", True),
+    ],
+)
+def test_who_speaks_when_is_not_for_everybody_on_the_network(auth: str, address: str, allowed: bool) -> None:
+    """Figures and details are for the box itself, for those with a key, and where none is asked for."""
+
+    async def work() -> None:
+        async with box(fake(), server={"auth": auth}) as daemon:
+            asked = httpx.ASGITransport(daemon._service.app(), client=(address, 1))  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=asked, base_url="http://box") as web:
+                assert (await web.get("/metrics")).status_code == (200 if allowed else 401)
+                health = (await web.get("/healthz")).json()
+                assert health["ready"] is True
+                assert ("text" in health) is allowed
+                key = Keys(daemon.config.state_dir / "accounts").create("prometheus", now=1.7e9)[1]
+                assert (await web.get("/metrics", headers={"authorization": f"Bearer {key}"})).status_code == 200
 
     run(work)
 
