@@ -185,7 +185,8 @@ class Daemon:
             await asyncio.to_thread(self.accounts.save)
             for number in handlers:
                 loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)  # it is ending already
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_IGN)  # by themselves they would kill what is ending
 
     def _serve(self, on_ready: Callable[[Daemon], None]) -> None:
         """The models are warm, or there are none."""
