@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.board.lamps import DEVICES, take
+from appliance.board.lamps import DEVICES, library, take
 
 if TYPE_CHECKING:
     from gpiod import LineRequest
@@ -131,8 +131,8 @@ class GpiodButton:
 
 
 def _take(line: str, devices: Path) -> LineRequest:
-    from gpiod import LineSettings
-    from gpiod.line import Bias, Direction, Edge
-
+    with library(line):
+        from gpiod import LineSettings
+        from gpiod.line import Bias, Direction, Edge
     settings = LineSettings(direction=Direction.INPUT, edge_detection=Edge.BOTH, bias=Bias.PULL_UP, active_low=True)
     return take(line, settings, devices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,8 +105,8 @@ class GpiodLamps:
         name = self._lines.get(lamp)
         if name is None:
             return
-        from gpiod.line import Value
-
+        with library(name):
+            from gpiod.line import Value
         value = Value.ACTIVE if on else Value.INACTIVE
         request = self._requests.get(lamp)
         if request is None:
@@ -124,6 +124,8 @@ class GpiodLamps:
         return None if request is None else request.fd
 
     def close(self) -> None:
+        if not self._requests:
+            return
         from gpiod.line import Value
 
         while self._requests:
@@ -140,12 +142,19 @@ class GpiodLamps:
         return take(name, settings, self._devices)
 
 
-def take(name: str, settings: LineSettings, devices: Path = DEVICES) -> LineRequest:
-    """Our own hold of the line with this name, on whichever chip it is. Raises ``LampError``."""
+@contextlib.contextmanager
+def library(name: str) -> Iterator[None]:
+    """Around what is imported of gpiod for the line with this name: raises ``LampError`` where it cannot be."""
     try:
-        import gpiod
+        yield
     except ImportError as error:
         raise LampError(f"GPIO line {name}: the library gpiod is missing ({error})") from error
+
+
+def take(name: str, settings: LineSettings, devices: Path = DEVICES) -> LineRequest:
+    """Our own hold of the line with this name, on whichever chip it is. Raises ``LampError``."""
+    import gpiod
+
     if name.isdigit():
         raise LampError(f"GPIO line {name}: lines go by their names, as in gpioinfo, not by numbers")
     paths = sorted(str(path) for path in devices.glob("gpiochip*"))

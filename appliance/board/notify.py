@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from appliance.board.datagram import send
 
+LONGEST = 1000
+"""Characters of a status. Systemd drops a message of more than 4,096 bytes whole (NOTIFY_BUFFER_MAX)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -73,7 +76,8 @@ class Supervisor:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -92,10 +93,10 @@ def read(root: Path = Path("/"), state: Path | None = None) -> Readings:
     Takes some ms, so not in an event loop. With another ``root`` than ``/`` only files below it are read.
     """
     pi = _hexadecimal(root)
-    brakes = [device for device in root.glob("sys/class/thermal/cooling_device*") if _is(CPU_BRAKE, device / "type")]
-    overcurrent = list(root.glob("sys/class/hwmon/hwmon*/oc[0-9]_event_cnt"))  # Jetson; the first is under-voltage
-    slowed = [*overcurrent, *root.glob("sys/devices/system/cpu/cpu0/thermal_throttle/*_throttle_count")]
-    policies = list(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
+    brakes = [device for device in _glob(root, "sys/class/thermal/cooling_device*") if _is(CPU_BRAKE, device / "type")]
+    overcurrent = list(_glob(root, "sys/class/hwmon/hwmon*/oc[0-9]_event_cnt"))  # Jetson; the first is under-voltage
+    slowed = [*overcurrent, *_glob(root, "sys/devices/system/cpu/cpu0/thermal_throttle/*_throttle_count")]
+    policies = list(_glob(root, "sys/devices/system/cpu/cpufreq/policy*"))
     groups = _groups(root)
     total, available = _memory(root, groups)
     return Readings(
@@ -117,6 +118,12 @@ def read(root: Path = Path("/"), state: Path | None = None) -> Readings:
         disk_free_mb=_free(state),
         clock_synchronised=_synchronised(root),
     )
+
+
+def _glob(folder: Path, pattern: str) -> Iterator[Path]:
+    """What there is; ends early when a device goes away meanwhile."""
+    with contextlib.suppress(OSError):
+        yield from folder.glob(pattern)
 
 
 def _text(path: Path) -> str:
@@ -151,13 +158,13 @@ def _is(names: re.Pattern[str], path: Path) -> bool:
 
 def _named(root: Path, names: tuple[str, ...], pattern: str) -> Iterator[Path]:
     """Files of the hwmon devices of these names; their numbers mean nothing."""
-    for device in root.glob("sys/class/hwmon/hwmon*"):
+    for device in _glob(root, "sys/class/hwmon/hwmon*"):
         if _text(device / "name") in names:
-            yield from device.glob(pattern)
+            yield from _glob(device, pattern)
 
 
 def _hexadecimal(root: Path) -> int | None:
-    for path in root.glob(FIRMWARE):
+    for path in _glob(root, FIRMWARE):
         try:
             return int(_text(path), 16)
         except ValueError:
@@ -171,7 +178,7 @@ def _bit(word: int | None, bits: int) -> bool | None:
 
 def _temperatures(root: Path) -> list[float]:
     """Of all that is processor, in °C."""
-    zones = [zone / "temp" for zone in root.glob("sys/class/thermal/thermal_zone*") if _is(CPU_ZONE, zone / "type")]
+    zones = [zone / "temp" for zone in _glob(root, "sys/class/thermal/thermal_zone*") if _is(CPU_ZONE, zone / "type")]
     read = [number / 1000 for path in zones if (number := _number(path)) is not None] or [
         number / 1000 for path in _named(root, CPU_SENSOR, "temp*_input") if (number := _number(path)) is not None
     ]
@@ -240,10 +247,11 @@ def _synchronised(root: Path) -> bool | None:
 
     The kernel is not asked under a system call filter: a filter may end a process that asks for anything of the clock.
     """
-    if (root / "run/systemd/timesync/synchronized").exists():
+    timesync = root / "run/systemd/timesync"
+    if os.path.exists(timesync / "synchronized"):
         return True
     filtered = not re.search(r"^Seccomp:\s+0$", _text(root / "proc/self/status"), re.MULTILINE)
     if root != Path("/") or filtered:
-        return False if (root / "run/systemd/timesync").is_dir() else None
+        return False if os.path.isdir(timesync) else None
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(1024))  # all zero: a question, no change
     return None if state < 0 else state != TIME_ERROR

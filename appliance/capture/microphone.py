@@ -80,7 +80,7 @@ class Microphone:
         self._backoff = backoff or Backoff()
         self._guard = guard
         self._process: Process | None = None
-        self._muted = self._closing = self._told = self._waiting = False
+        self._muted = self._closing = self._told = self._waiting = self._again = False
         self._wish = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -120,13 +120,15 @@ class Microphone:
                 if self.state is State.MUTED:
                     self._backoff.reset()
                     self._enter(State.ABSENT, "opening")
-                began = loop.time()
+                began, self._again = loop.time(), False
                 failed = await self._guarded()
                 if self._wish.is_set():
                     continue
                 self._enter(failed.state, failed.reason)
-                if loop.time() - began >= STEADY_S:
+                if self._again or loop.time() - began >= STEADY_S:
                     self._backoff.reset()
+                if self._again:
+                    continue
                 self._waiting = True
                 with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it can lose a cancellation
                     async with asyncio.timeout(self._backoff.next()):
@@ -143,10 +145,15 @@ class Microphone:
         await self._ended.wait()
 
     def retry(self) -> None:
-        """Cards may have come: if the next try is being waited for, it is made now, and later ones are soon again."""
+        """Cards may have come: the next try is made now, and later ones are soon again.
+
+        A try that is under way may have looked too early: if it fails, the next one follows at once.
+        """
         if self._waiting:
             self._backoff.reset()
             self._wish.set()
+        else:
+            self._again = True
 
     def _interrupt(self) -> None:
         """Make ``run`` look at what is wished; nothing that a reader still has is of use then, so it is killed."""
@@ -207,6 +214,7 @@ class Microphone:
     def _receive(self, message: Message) -> None:
         match message:
             case bytes():
+                self._again = False
                 self._enter(State.READY, self.reason)
                 self._on_audio(message)
             case Opened(device, rate, channels):

@@ -93,19 +93,23 @@ def _open(portaudio: ModuleType, index: int, device: Device, rate: int, channel:
             if code not in (INVALID_RATE, INVALID_CHANNELS):
                 raise Unusable(State.ABSENT, f"{device.name} cannot be opened: {refusal}") from problem
         else:
-            threading.Thread(target=_listen, args=(stream, hertz // BLOCKS_PER_SECOND, backlog), daemon=True).start()
+            threading.Thread(
+                target=_listen, args=(portaudio, stream, hertz // BLOCKS_PER_SECOND, backlog), daemon=True
+            ).start()
             return stream
     raise Unusable(State.ABSENT, f"{device.name} takes no format of ours: {refusal}")
 
 
-def _listen(stream: Any, block: int, backlog: Backlog) -> None:
+def _listen(portaudio: ModuleType, stream: Any, block: int, backlog: Backlog) -> None:
     """Read until the card is lost. Not by a callback of PortAudio's: that is code in memory that can be written to,
     which the service's unit forbids (MemoryDenyWriteExecute)."""
     try:
         while True:
             samples, overflowed = stream.read(block)
             backlog.put(bytes(samples), overflowed)
-    except Exception:  # PortAudioError, or that the stream was closed; the module is only known by its values
+    except portaudio.PortAudioError:
+        pass
+    finally:  # also when the fault is ours; Python prints that
         backlog.end()
 
 

@@ -56,15 +56,18 @@ def doctor(
 
     Ends with 1 when something is bad, with 2 for bad usage. Nothing is changed. Root sees most.
     """
-    from appliance.doctor.box import look, own_key
+    from appliance.doctor.box import checked, look, named_key
     from appliance.doctor.findings import Verdict, examine, worst
 
     try:
-        key = own_key(key_file) if key_file else None
+        url = None if url is None else checked(url)
+        key = named_key(key_file) if key_file else None
+    except ValueError as error:
+        fail(str(error), 2)
     except OSError as error:
         fail(f"{key_file}: {error.strerror}", 2)
-    if url is not None and not url.startswith(("http://", "https://")):
-        fail(f"{url}: a URL looks like http://127.0.0.1:8080", 2)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # arrows and degrees are not in every character set
     log_to_stderr("error")  # the findings say it
     box = look(file, url, key)
     if file is not None and box.config_problem:
@@ -97,9 +100,9 @@ def page(findings: Sequence[Finding], colours: bool = False) -> str:
     table.add_column(overflow="fold")
     for finding in findings:
         mark, colour = MARKS[finding.verdict]
-        text = Text("\n".join(finding.facts))
+        text = Text("\n".join(map(_plain, finding.facts)))
         if finding.advice:
-            text.append(f"\n→ {finding.advice}", style=colour)
+            text.append(f"\n→ {_plain(finding.advice)}", style=colour)
         table.add_row(Text(mark, style=colour), Text(finding.title, style="bold"), text)
     out = io.StringIO()
     width = None if colours else WIDTH
@@ -107,10 +110,16 @@ def page(findings: Sequence[Finding], colours: bool = False) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+def _plain(text: str) -> str:
+    """Names of programs and cards, and what answers at the port, are not ours: they get no say over the terminal."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+
+
 def _listen_test(box: Box, seconds: float, name: str | None, *, quiet: bool) -> list[Finding]:
     """Through the card, or through the daemon's feed when it has the card."""
     from appliance.capture.devices import CaptureError
     from appliance.doctor import feed
+    from appliance.doctor.door import Shut
     from appliance.doctor.findings import finding
 
     known = {each.name: each for each in box.config.microphones}
@@ -129,6 +138,8 @@ def _listen_test(box: Box, seconds: float, name: str | None, *, quiet: bool) -> 
         return _record(box, known[wanted], seconds, quiet=quiet)
     except feed.FeedError as error:
         return [finding("microphone", [], bad=[str(error)], advice="give it an API key: --key-file FILE")]
+    except Shut as error:
+        return [finding("microphone", [], bad=[str(error)], advice=error.advice)]
     except CaptureError as error:
         return [finding("microphone", [], bad=[str(error)], advice="which there are: appliance devices")]
 
@@ -136,6 +147,7 @@ def _listen_test(box: Box, seconds: float, name: str | None, *, quiet: bool) -> 
 def _record(box: Box, microphone: MicrophoneConfig, seconds: float, *, quiet: bool) -> list[Finding]:
     from rich.console import Console
 
+    from appliance.doctor.door import opened
     from appliance.doctor.findings import finding
     from appliance.doctor.listen import hear, judge, listen
     from appliance.doctor.models import selected
@@ -143,12 +155,13 @@ def _record(box: Box, microphone: MicrophoneConfig, seconds: float, *, quiet: bo
 
     recognizer, voice = load(selected(box)), detector(box.config.recognizer.detector)
     console = Console(stderr=True, quiet=quiet)
-    console.print(
-        f"listening to {microphone.name} ({microphone.device}) for {seconds:.0f} s: speak now",
-        markup=False,
-        highlight=False,
-    )
-    taken = listen(microphone, seconds, lambda db: _bar(console, db))
+    with opened(box.config) as guard:
+        console.print(
+            f"listening to {microphone.name} ({microphone.device}) for {seconds:.0f} s: speak now",
+            markup=False,
+            highlight=False,
+        )
+        taken = listen(microphone, seconds, lambda db: _bar(console, db), guard)
     if console.is_terminal:
         console.print(" " * (BAR + 20), end="\r")
     card = finding("microphone", [taken.card, f"{taken.seconds:.1f} s were recorded"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from appliance.capture.microphone import Guard
 from appliance.cli.common import configured, fail, log_to_stderr, recognizer_options
 
 
@@ -31,8 +32,14 @@ def listen(
     with contextlib.suppress(KeyboardInterrupt):
         if url is not None:
             asyncio.run(_follow(url, name, key))
-        else:
-            asyncio.run(_open(config, device, rate))
+            return
+        from appliance.doctor.door import Shut, opened
+
+        try:
+            with opened(config) as guard:
+                asyncio.run(_open(config, device, rate, guard))
+        except Shut as shut:
+            fail(f"{shut}; {shut.advice}")
 
 
 async def _follow(url: str, name: str, key: str) -> None:
@@ -53,7 +60,7 @@ async def _follow(url: str, name: str, key: str) -> None:
         fail(f"{url}: {error}; a URL looks like http://box.local:8080")
 
 
-async def _open(config: Any, device: str, rate: int) -> None:
+async def _open(config: Any, device: str, rate: int, guard: Guard) -> None:
     from appliance.capture.listener import Listener
     from appliance.core.options import SessionOptions
     from appliance.dialects.native import encoded
@@ -83,6 +90,7 @@ async def _open(config: Any, device: str, rate: int) -> None:
         rate=rate,
         on_event=lambda event: paper.write((told := json.loads(encoded(event)))["type"], told.get("text", "")),
         on_change=lambda: paper.note(f"{listener.microphone.state} ({listener.microphone.reason})"),
+        guard=guard,
     )
     try:
         await listener.run()

@@ -4,41 +4,59 @@ from __future__ import annotations
 
 import os
 import re
-import urllib.error
-import urllib.request
+import stat
+from concurrent.futures import Future
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from appliance import config as configuration
 from appliance.config import Config, ConfigError
+from appliance.parts import is_loopback
+from appliance.server import machine
 
 SYSTEM = Path("/etc/appliance/appliance.toml")
 """The installed service's configuration."""
 RUNTIME = Path("/run/appliance")
 KEY = "selftest.key"
 """In the runtime directory: the daemon's key for whoever may read it."""
+ANY = "doctor"
+"""A key for an open house."""
+KEY_BYTES = 200
+"""More than any key has."""
+OURS = re.compile(rb"[A-Za-z0-9_-]+")
+"""What the daemon's keys are made of."""
 ANSWER_S = 10.0
-"""For an answer; the daemon holds back strangers for up to 5."""
+"""For a whole answer; the daemon holds back strangers for up to 5."""
+LARGEST = 1 << 20
+"""Bytes of an answer."""
+STRANGER = "what answers there is not this software"
+EXAMPLE = "a URL looks like http://127.0.0.1:8080"
 
-STATE = re.compile(r'^appliance_microphone_state{microphone="([^"]*)",state="([^"]*)"} 1', re.MULTILINE)
 OVERRUNS = re.compile(r'^appliance_microphone_overruns_total{microphone="([^"]*)"} (\S+)', re.MULTILINE)
-"""Samples in the daemon's metrics."""
+"""A sample in the daemon's metrics."""
 
 
 class Listened(Struct, frozen=True, kw_only=True):
-    """A microphone of the running daemon: its state, that in words, and how often it lost audio."""
+    """A microphone of the running daemon: its state, why, and how often it lost audio, when that is known."""
 
     name: str
     state: str
-    words: str = ""
-    overruns: int = 0
+    reason: str
+    overruns: float | None = None
 
 
 class Box(Struct, frozen=True, kw_only=True):
-    """``health`` and the rest are ``None`` where no daemon answers; ``silent`` then says why."""
+    """``health`` and the rest are ``None`` where no daemon answers; ``silent`` then says why.
+
+    To other machines a daemon that wants keys does not tell of its microphones: they are ``None`` as well.
+    """
 
     config: Config
     file: Path | None
@@ -66,34 +84,35 @@ def look(file: Path | None, url: str | None = None, key: str | None = None, root
     except ConfigError as error:
         config, problem = configuration.load(), str(error)
     url = (url or address(config)).rstrip("/")
-    key = key if key is not None else own_key()
+    if key is None:
+        try:
+            key = own_key(url)
+        except PermissionError:
+            key = ANY
     health: dict[str, Any] | None = None
     ready: dict[str, Any] | None = None
     microphones, silent = None, ""
     try:
         health = get(f"{url}/healthz")
-        ready = get(f"{url}/readyz")
         if "status" not in health:
-            health, silent = None, "what answers there is not this software"
-        else:
-            microphones = listened(fetch(f"{url}/metrics").decode(), str(health.get("text", "")))
-    except (OSError, ValueError) as error:
-        silent = _reason(error)
+            raise ValueError(STRANGER)
+        ready = get(f"{url}/readyz")
+        if "microphones" in health:
+            microphones = listened(health["microphones"], fetch(f"{url}/metrics").decode(errors="replace"))
+    except OSError as error:
+        silent = error.strerror or str(error) or type(error).__name__
+    except ValueError:
+        health, ready, silent = None, None, STRANGER
     return Box(
         config=config, file=file, config_problem=problem, url=url, key=key, health=health, ready=ready,
         microphones=microphones, silent=silent, root=root,
     )  # fmt: skip
 
 
-def listened(page: str, line: str = "") -> list[Listened]:
-    """What the metrics say of the microphones; ``line`` is the daemon's status. Pure."""
-    lost = dict(OVERRUNS.findall(page))
-    found = []
-    for name, state in STATE.findall(page):
-        said = re.search(rf"microphone {re.escape(name)}: ([^;]*)", line)
-        words = said[1] if said and said[1].startswith(state) else state
-        found.append(Listened(name=name, state=state, words=words, overruns=int(float(lost.get(name, 0)))))
-    return found
+def listened(told: Any, metrics: str) -> list[Listened]:
+    """The microphones that the health page tells of, with the metrics' counts. Pure; raises ValueError."""
+    lost = {name: float(count) for name, count in OVERRUNS.findall(metrics)}
+    return [structs.replace(each, overruns=lost.get(each.name)) for each in msgspec.convert(told, list[Listened])]
 
 
 def usual(file: Path | None) -> Path | None:
@@ -111,41 +130,107 @@ def address(config: Config) -> str:
     )
 
 
-def own_key(file: Path | None = None) -> str:
-    """The key that the daemon left for us, where it may be read; elsewhere one that an open house takes.
+def checked(url: str) -> str:
+    """A URL that can be asked, without a slash at its end. Raises ValueError, whose message is one line."""
+    try:
+        parts = urlsplit(url)
+        machine.canonical(parts.hostname or "")
+        good = re.fullmatch(r"https?://[!-~]+", url) and parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{url!r}: {EXAMPLE}")
+    return url.rstrip("/")
 
-    A ``file`` that is named has to be readable: OSError.
+
+def named_key(file: Path) -> str:
+    """The key that somebody keeps in a file. Raises OSError, and ValueError when there is none in it."""
+    with file.open("rb") as opened:
+        key = opened.read(KEY_BYTES + 1).strip()
+    if len(key) > KEY_BYTES or not re.fullmatch(rb"[!-~]+", key):
+        raise ValueError(f"{file}: there is no key in it")
+    return key.decode()
+
+
+def own_key(url: str) -> str:
+    """The key that the daemon left for us, for a ``url`` of this machine; else one that an open house takes.
+
+    Raises PermissionError: there is one and this user may not read it.
     """
-    if file is not None:
-        return file.read_text().strip()
+    if not here(url):
+        return ANY
     for folder in (os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0], str(RUNTIME)):
         try:
-            return Path(folder, KEY).read_text().strip()
+            key = _left(Path(folder, KEY))
+        except PermissionError:
+            raise
         except OSError:
             continue
-    return "doctor"
+        if key:
+            return key
+    return ANY
 
 
-def get(url: str, key: str = "") -> dict[str, Any]:
+def here(url: str) -> bool:
+    """Whether that is this machine, by one of its own names and addresses."""
+    host = urlsplit(url).hostname or ""
+    return is_loopback(host) or host in machine.names()
+
+
+def get(url: str) -> dict[str, Any]:
     """A page in JSON, also that of a refusal with 503. Raises OSError and ValueError."""
-    return msgspec.json.decode(fetch(url, key), type=dict[str, Any])
-
-
-def fetch(url: str, key: str = "") -> bytes:
-    """A page of this machine's own, so never by a proxy. Raises OSError and ValueError."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=ANSWER_S) as answer:
-            body: bytes = answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != 503:
-                raise
-            body = error.read()
+        return msgspec.json.decode(fetch(url), type=dict[str, Any])
+    except RecursionError as error:
+        raise ValueError(STRANGER) from error
+
+
+def fetch(url: str) -> bytes:
+    """A page of this machine's own, so never by a proxy, nor where else it points to. Whatever answers there, this ends
+    within ``ANSWER_S``. Raises OSError."""
+    done: Future[bytes] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(_page(url))
+        except Exception as error:
+            done.set_exception(error)
+
+    Thread(target=work, daemon=True).start()  # who sends a byte now and then is left to it
+    try:
+        return done.result(ANSWER_S)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {ANSWER_S:.0f} s") from error
+    except OSError:  # some are of the next kinds too
+        raise
+    except (HTTPException, ValueError) as error:
+        raise OSError(f"{STRANGER} ({type(error).__name__})") from error
+
+
+def _page(url: str) -> bytes:
+    """Raises OSError, HTTPException, ValueError."""
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    with closing(kind(parts.hostname or "", parts.port, timeout=ANSWER_S)) as connection:
+        connection.request("GET", parts.path)
+        with closing(connection.getresponse()) as answer:
+            if answer.status not in (200, 503):
+                raise OSError(f"it answers with HTTP status {answer.status}")
+            body = answer.read(LARGEST + 1)
+    if len(body) > LARGEST:
+        raise OSError(f"{STRANGER} (a page of more than 1 MiB)")
     return body
 
 
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return str(getattr(reason, "strerror", None) or reason)
+def _left(path: Path) -> str:
+    """What the daemon wrote there; nothing where it cannot have been the daemon. Raises OSError.
+
+    Root reads it in a folder of the daemon's: a link there could lead to any secret of the machine.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        content = file.read(KEY_BYTES + 1)
+    key = content.strip()
+    return key.decode() if len(content) <= KEY_BYTES and OURS.fullmatch(key) else ""

@@ -7,11 +7,13 @@ passes ``clean`` once more on its way in.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import tarfile
 import time
@@ -56,6 +58,7 @@ that were recognised, in JSON or in a log. The first group stays."""
 def write(box: Box, findings: Sequence[Finding], page: str, path: Path) -> list[str]:
     """Put the bundle at ``path``, readable by its owner only; what is in it, one line each. Raises OSError.
 
+    A file that is there is replaced, so that nobody has it open; a link or a device stays, and is an OSError.
     ``page`` is the findings as text.
     """
     members: dict[str, bytes] = {}
@@ -69,15 +72,16 @@ def write(box: Box, findings: Sequence[Finding], page: str, path: Path) -> list[
     members |= _asound(box.root)
     secrets = (box.key,) if len(box.key) >= 16 else ()
     folder = f"appliance-{time.strftime('%Y%m%d-%H%M%S')}"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for name, data in sorted(members.items()):
-                content = clean(data.decode(errors="replace"), secrets).encode()
-                entry = tarfile.TarInfo(f"{folder}/{name}")
-                entry.size, entry.mtime, entry.mode = len(content), int(time.time()), 0o600
-                archive.addfile(entry, io.BytesIO(content))
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, data in sorted(members.items()):
+            content = clean(data.decode(errors="replace"), secrets).encode()
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size, entry.mtime, entry.mode = len(content), int(time.time()), 0o600
+            archive.addfile(entry, io.BytesIO(content))
     sound = sum(name.startswith("asound/") for name in members)
     told = {"findings.txt": "this page", "findings.json": "the same for programs"}
     told |= {name: text for name, (text, _) in PARTS.items()}

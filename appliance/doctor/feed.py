@@ -81,7 +81,7 @@ async def _follow(box: Box, name: str, seconds: float) -> Followed:
     except InvalidStatus as error:
         told = bytes(error.response.body or b"").decode(errors="replace")
         raise FeedError(f"the daemon does not let us listen: {told or error}") from error
-    except (OSError, WebSocketException) as error:
+    except (OSError, ValueError, KeyError, TypeError, WebSocketException) as error:
         raise FeedError(f"{box.url}: {error}") from error
     followed.overruns = followed.state.get("overruns", 0) - (first or 0)
     return followed

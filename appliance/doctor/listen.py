@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from appliance.audio.pcm import clipped, level
 from appliance.audio.resample import Resampler
 from appliance.capture.devices import CaptureError
-from appliance.capture.microphone import Microphone
+from appliance.capture.microphone import Guard, Microphone
 from appliance.capture.wire import State
 from appliance.config import MicrophoneConfig
 from appliance.core.events import Final
@@ -60,12 +60,14 @@ class Heard(Struct, frozen=True, kw_only=True):
     model: str
 
 
-def listen(microphone: MicrophoneConfig, seconds: float, on_level: Level = lambda db: None) -> Taken:
+def listen(
+    microphone: MicrophoneConfig, seconds: float, on_level: Level = lambda db: None, guard: Guard | None = None
+) -> Taken:
     """Record through the daemon's own reader. ``on_level`` hears of the level (dBFS) 10 times a second.
 
-    Raises ``CaptureError`` when the card cannot be opened or is lost.
+    ``guard`` is what ``door.opened`` gives. Raises ``CaptureError`` when the card cannot be opened or is lost.
     """
-    return asyncio.run(_listen(microphone, seconds, on_level))
+    return asyncio.run(_listen(microphone, seconds, on_level, guard))
 
 
 def hear(taken: Taken, recognizer: Recognizer, voice: VadModel) -> Heard:
@@ -178,7 +180,7 @@ def _speech(heard: Heard) -> Finding:
     return finding("speech", facts, notes=[] if heard.text else ["speech, but no words"])
 
 
-async def _listen(wanted: MicrophoneConfig, seconds: float, on_level: Level) -> Taken:
+async def _listen(wanted: MicrophoneConfig, seconds: float, on_level: Level, guard: Guard | None) -> Taken:
     pieces: list[bytes] = []
     rates: list[int] = []
     done = asyncio.get_running_loop().create_future()
@@ -204,7 +206,7 @@ async def _listen(wanted: MicrophoneConfig, seconds: float, on_level: Level) -> 
 
     microphone = Microphone(
         wanted.name, device=wanted.device, rate=wanted.rate, channel=wanted.channel,
-        on_audio=audio, on_open=opened, on_state=state,
+        on_audio=audio, on_open=opened, on_state=state, guard=guard,
     )  # fmt: skip
     running = asyncio.create_task(microphone.run())
     try:

@@ -38,6 +38,17 @@ class Answer(Struct, kw_only=True):
     problem: str = ""
 
 
+class Event(Struct, frozen=True):
+    """What we look at in a message of the daemon's, of whichever type."""
+
+    type: str
+    model: str = ""
+    language: str = ""
+    text: str = ""
+    error: str = ""
+    message: str = ""
+
+
 class Verdict(Struct, frozen=True):
     """``line`` is all there is to say."""
 
@@ -57,7 +68,7 @@ async def play(url: str, key: str, canary: Canary, patience_s: float) -> Answer:
         answer.refused, answer.problem = _refusal(error.response.status_code, bytes(error.response.body or b""))
     except TimeoutError:
         answer.problem = f"no answer {patience_s:.0f} s after the end"
-    except (OSError, ValueError, WebSocketException) as error:
+    except (OSError, ValueError, RecursionError, WebSocketException) as error:
         answer.problem = answer.problem or f"{url}: {error}"
     return answer
 
@@ -93,7 +104,7 @@ async def _converse(url: str, key: str, canary: Canary, patience_s: float, answe
     query = urlencode({"silence_to_end_ms": SILENCE_MS, "partial_ms": 0})
     headers = {"Authorization": f"Bearer {key}"}
     async with connect(
-        f"ws{url.removeprefix('http')}/v1/stream?{query}", additional_headers=headers, compression=None
+        f"ws{url.removeprefix('http')}/v1/stream?{query}", additional_headers=headers, compression=None, proxy=None
     ) as socket:
         began = time.monotonic()
         hearing = asyncio.create_task(_hear(socket, answer, began + canary.speech_end_s))
@@ -118,18 +129,18 @@ async def _hear(socket: Any, answer: Answer, speech_end: float) -> None:
     texts = []
     closed = False
     async for message in socket:
-        event = msgspec.json.decode(message)
-        match event["type"]:
+        event = msgspec.json.decode(message, type=Event)
+        match event.type:
             case "begin":
-                answer.model, answer.language = event["model"], event["language"]
-            case "final" if event["text"]:
-                texts.append(event["text"])
+                answer.model, answer.language = event.model, event.language
+            case "final" if event.text:
+                texts.append(event.text)
                 answer.text = " ".join(texts)
                 answer.delay_s = time.monotonic() - speech_end
             case "closed":
                 closed = True
             case "error":
-                answer.refused, answer.problem = event["error"], event["message"]
+                answer.refused, answer.problem = event.error, event.message or "an error without words"
                 return
     if not closed:
         answer.problem = "the connection ended before the session did"
@@ -139,6 +150,6 @@ def _refusal(status: int, body: bytes) -> tuple[str, str]:
     """Kind and words of a handshake's refusal."""
     try:
         told = msgspec.json.decode(body, type=dict[str, str])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return "", f"refused with HTTP status {status}"
     return told.get("error", ""), told.get("message") or f"refused with HTTP status {status}"

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.capture import devices
 from appliance.capture.devices import CaptureError, Device
+from appliance.capture.microphone import Guard
 from appliance.config import MicrophoneConfig
 from appliance.doctor import holders
 from appliance.doctor.box import Box, Listened
+from appliance.doctor.door import Shut, opened
 from appliance.doctor.findings import Finding, Verdict, finding, worst
 from appliance.doctor.listen import judge, listen
 
 GLANCE_S = 1.0
 """Of listening, for the level; more is the listen test."""
 GLANCED = ("level", "clipping", "overruns")
-WRONG = ("absent", "busy", "lost")
+LAMP, UNLIT = "microphone lamp", "unlit"
+"""In the reason for which a card stays closed, and what we call that state."""
+WRONG = ("absent", "busy", "lost", UNLIT)
 ADVICE = {
     "absent": "plug it in, or name another one in the configuration: appliance devices",
     "busy": "end the program that holds it, or name another microphone",
     "lost": "look at its cable and at dmesg",
+    UNLIT: "see hardware/README.md: the line and the wiring",
 }
 
 
 def microphones(box: Box) -> Finding:
     """Each configured one: found, and whose."""
+    if box.running and box.microphones is None:
+        return finding("microphones", [], notes=["the daemon tells of them on its own machine only"])
     states = _found(box) if box.microphones is None else _told(box, box.microphones)
     facts = [*(row for _, _, row in states), *(_closed(box) if box.microphones is None else [])]
     if not states:
@@ -49,11 +57,30 @@ def level(box: Box) -> Finding:
     """A glance at the level of each free one; the daemon's own is left to it."""
     if box.running:
         return finding("level", ["the daemon has the microphones; what it hears: appliance doctor --listen"])
+    try:
+        with opened(box.config) as guard:
+            return _glance(box.config.microphones, guard)
+    except Shut as error:
+        return finding("level", [], notes=[str(error)], advice=error.advice)
+
+
+def overruns(box: Box) -> Finding:
+    """Audio that was lost since the daemon was started."""
+    if box.microphones is None:
+        return finding("overruns", ["counted by the running daemon only"])
+    lost = {each.name: each.overruns for each in box.microphones if each.overruns is not None}
+    facts = [f"{name}: audio was lost {count:.0f} times" for name, count in lost.items()]
+    notes = ["the machine was too busy to fetch it in time"] if any(lost.values()) else []
+    none = "not told by the daemon" if box.microphones else "no microphone"
+    return finding("overruns", facts or [none], notes=notes, advice="see what else runs here: top" * bool(notes))
+
+
+def _glance(microphones: Sequence[MicrophoneConfig], guard: Guard) -> Finding:
     seen: list[str] = []
     judged: list[Finding] = []
-    for microphone in box.config.microphones:
+    for microphone in microphones:
         try:
-            found = [each for each in judge(listen(microphone, GLANCE_S)) if each.title in GLANCED]
+            found = [each for each in judge(listen(microphone, GLANCE_S, guard=guard)) if each.title in GLANCED]
         except CaptureError as error:
             seen.append(f"{microphone.name}: {error}")
             continue
@@ -64,22 +91,17 @@ def level(box: Box) -> Finding:
     return Finding(title="level", facts=tuple(seen) or ("no microphone",), verdict=verdict, advice=advice)
 
 
-def overruns(box: Box) -> Finding:
-    """Audio that was lost since the daemon was started."""
-    if box.microphones is None:
-        return finding("overruns", ["counted by the running daemon only"])
-    lost = {each.name: each.overruns for each in box.microphones}
-    facts = [f"{name}: audio was lost {count} times" for name, count in lost.items()]
-    notes = ["the machine was too busy to fetch it in time"] if any(lost.values()) else []
-    return finding(
-        "overruns", facts or ["no microphone"], notes=notes, advice="see what else runs here: top" * bool(notes)
-    )
-
-
 def _told(box: Box, listened: list[Listened]) -> list[tuple[str, str, str]]:
     """(name, state, in words) of each microphone of the running daemon."""
     cards = {each.name: each.device for each in box.config.microphones}
-    return [(each.name, each.state, f"{each.name} ({cards.get(each.name, '?')}): {each.words}") for each in listened]
+    return [
+        (
+            each.name,
+            UNLIT if LAMP in each.reason else each.state,
+            f"{each.name} ({cards.get(each.name, '?')}): {each.state} ({each.reason})",
+        )
+        for each in listened
+    ]
 
 
 def _own(box: Box) -> dict[str, Any]:

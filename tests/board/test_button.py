@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,5 +102,16 @@ def test_a_button_without_its_line_says_so(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(LampError, match="GPIO line GPIO23: not found; no GPIO chip"):
             GpiodButton("GPIO23", print, print, devices=tmp_path)
+
+    asyncio.run(main(), debug=True)
+
+
+def test_without_the_library_there_is_no_button(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("gpiod", "gpiod.line"):
+        monkeypatch.setitem(sys.modules, module, None)
+
+    async def main() -> None:
+        with pytest.raises(LampError, match="GPIO line GPIO23: the library gpiod is missing"):
+            GpiodButton("GPIO23", lambda: None, lambda: None)
 
     asyncio.run(main(), debug=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_number_is_no_name(tmp_path: Path) -> None:
 def test_a_line_that_no_chip_has() -> None:
     with pytest.raises(LampError, match="GPIO line NO-SUCH-LINE: "):
         GpiodLamps({Lamp.STATUS: "NO-SUCH-LINE"}).set(Lamp.STATUS, True)
+
+
+def test_without_the_library_lamps_are_out_of_order_and_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("gpiod", "gpiod.line"):
+        monkeypatch.setitem(sys.modules, module, None)
+    lamps = GpiodLamps(LINES)
+    with pytest.raises(LampError, match="GPIO line GPIO22: the library gpiod is missing"):
+        lamps.set(Lamp.STATUS, True)
+    lamps.close()
 
 
 def test_recording_lamps_know_what_is_lit() -> None:

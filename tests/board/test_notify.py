@@ -108,3 +108,14 @@ def test_without_systemd_nothing_happens(caplog: pytest.LogCaptureFixture) -> No
 )
 def test_the_watchdog_is_meant_for_us(environment: dict[str, str], seconds: float | None) -> None:
     assert Supervisor(environment).watchdog_s == seconds
+
+
+def test_a_long_status_is_cut_so_that_systemd_takes_the_message(tmp_path: Path) -> None:
+    """It reads 4,096 bytes and drops what is longer, with the READY in it."""
+    with listening(f"{tmp_path}/notify") as receiver:
+        supervisor = Supervisor({"NOTIFY_SOCKET": f"{tmp_path}/notify"})
+        supervisor.ready("𝄞" * 5000)
+        supervisor.status("𝄞" * 5000)
+        (message,) = received(receiver)
+        assert len(message) <= 4096
+        assert message.decode() == f"READY=1\nSTATUS={'𝄞' * 999}…"

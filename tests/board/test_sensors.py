@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +176,20 @@ def test_sensors_that_are_off_and_processors_without_a_zone(tmp_path: Path) -> N
         "sys/class/hwmon/hwmon1/temp3_input": "-256000\n",
     }
     assert read(board(tmp_path, tree)).temperature_c == 66.25
+
+
+def test_a_device_that_goes_away_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the file system says then; the rest is read as ever."""
+    known = os.scandir
+
+    def scandir(path: Path) -> Any:
+        if "hwmon" in str(path):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return known(path)
+
+    root = board(tmp_path, PI3)
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert heat(read(root)) == (84.388, True, True, False, True, 600, 1200)
 
 
 PRESSURE = "some avg10={} avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=1\n"

@@ -222,8 +222,11 @@ class Card:
 
     PortAudioError = Refusal
 
-    def __init__(self, formats: set[tuple[int, int]], code: int = 0, blocks: tuple[bytes, ...] = ()) -> None:
-        self.formats, self.code, self.blocks = formats, code, blocks
+    def __init__(
+        self, formats: set[tuple[int, int]], code: int = 0, blocks: tuple[bytes, ...] = (), overflowed: bool = False
+    ) -> None:
+        self.formats, self.code, self.blocks, self.overflowed = formats, code, blocks, overflowed
+        self.end: Exception = Refusal("the card is gone")
         self.device = Device("card", 44_100, 2)
 
     def RawInputStream(self, **asked: Any) -> Any:
@@ -239,8 +242,8 @@ class Card:
 
         def read(frames: int) -> tuple[bytes, bool]:
             if (block := next(blocks, None)) is None:
-                raise Refusal("the card is gone")
-            return block, False
+                raise self.end
+            return block, self.overflowed
 
         return SimpleNamespace(samplerate=float(rate), channels=channels, start=lambda: None, read=read)
 
@@ -280,6 +283,20 @@ def test_the_asked_channel_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     block = struct.pack("<4h", 1, -1, 2, -2)
     messages = capture(monkeypatch, Card({(16_000, 2)}, blocks=(block,)), channel=1)
     assert messages[1:] == [np.array([-1, -2], "<i2").tobytes(), Failed(State.LOST, "the card went away")]
+
+
+def test_what_the_card_lost_is_told_before_the_audio_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = capture(monkeypatch, Card({(16_000, 1)}, blocks=(b"\1\0",), overflowed=True))
+    assert messages[1:3] == [Overrun(1), b"\1\0"]
+
+
+def test_a_fault_of_our_own_ends_the_reader_too_and_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card({(16_000, 1)})
+    card.end = MemoryError()
+    printed: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+    assert capture(monkeypatch, card)[-1] == Failed(State.LOST, "the card went away")
+    assert [each.exc_type for each in printed] == [MemoryError]
 
 
 @pytest.mark.parametrize(("code", "state"), [(reader.UNAVAILABLE, State.BUSY), (-9999, State.ABSENT)])

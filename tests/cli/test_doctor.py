@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from appliance import canary
+from appliance.cli.doctor import page
+from appliance.doctor.findings import finding
 from tests.box import box, kiosk, run, url
 from tests.virtual_mic import VirtualMicrophone, virtual_microphone
 
@@ -85,20 +87,38 @@ def test_with_a_daemon_and_a_support_file(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_terminal_without_arrows(tmp_path: Path) -> None:
+    status, out, err = asyncio.run(
+        doctor("--config", configuration(tmp_path, name="desk", device="no-such-card"), PYTHONIOENCODING="latin-1")
+    )
+    assert (status, err) == (1, "")
+    assert "? plug it in" in out
+
+
+def test_what_others_call_themselves_gets_no_say_over_the_terminal() -> None:
+    shown = page([finding("ports", ["8080: taken by \x1b[2Jinnocent\x9b1m\r"], bad=["\x07"], advice="end \x1b]0;x")])
+    assert "8080: taken by ?[2Jinnocent?1m?" in shown
+    assert shown.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--config", "/nonexistent.toml"], "/nonexistent.toml"),
         (["--url", "nowhere"], "a URL looks like"),
+        (["--url", "http://["], "a URL looks like"),
+        (["--url", "http://127.0.0.1:99999"], "a URL looks like"),
         (["--listen", "0"], "--listen"),
         (["--listen", "1", "--microphone", "none"], "there is no such microphone; there are: default"),
         (["--key-file", "/nonexistent"], "No such file"),
+        (["--key-file", "/dev/null"], "/dev/null: there is no key in it"),
     ],
 )
 def test_bad_usage_ends_with_2(arguments: list[str], words: str) -> None:
     status, out, err = asyncio.run(doctor(*arguments))
     assert status == 2
     assert words in err
+    assert err.count("\n") == 1 or err.startswith("Usage:")
     assert out == ""
 
 
@@ -160,7 +180,7 @@ def test_the_daemon_has_the_card(
             assert "desk: ready" in found["microphone"]["facts"][0]
             assert len(set(" ".join(found["speech"]["facts"]).split()) & set(canary.TEXT.split())) >= 4, found["speech"]
             found = titled((await doctor(*arguments, "--json"))[1])
-            assert found["microphones"]["facts"][0].startswith("desk (?): ready")
+            assert found["microphones"]["facts"][0] == "desk (?): ready (vmic, 16000 Hz, 1 channel)"
             assert found["overruns"]["facts"] == ["desk: audio was lost 0 times"]
 
     run(work)

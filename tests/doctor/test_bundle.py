@@ -93,6 +93,30 @@ def test_no_secret_is_in_it(planted: tuple[Box, list[str]], tmp_path: Path, monk
     assert {line.partition(":")[0] for line in told} == {name.partition("/")[0] + "/" * ("/" in name) for name in found}
 
 
+def test_who_had_a_file_there_open_does_not_see_the_new_one(planted: tuple[Box, list[str]], tmp_path: Path) -> None:
+    path = tmp_path / "support.tar.gz"
+    path.write_text("an older one")
+    path.chmod(0o666)
+    with path.open() as before:
+        bundle.write(planted[0], [], "", path)
+        assert before.read() == "an older one"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "findings.txt" in members(path)
+
+
+def test_it_goes_where_there_is_a_file_or_none(planted: tuple[Box, list[str]], tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("somebody's")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        with pytest.raises(FileExistsError):
+            bundle.write(planted[0], [], "", path)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert target.read_text() == "somebody's"
+
+
 def test_settings_that_we_know_stay() -> None:
     shown = settings(
         '[server]\nhost = "0.0.0.0"\npin = "1234"\n[tls]\nkey = "/etc/k.pem"\n'

@@ -13,7 +13,7 @@ from msgspec import structs
 from appliance.accounts.keys import Keys
 from appliance.config import load
 from appliance.doctor import holders, machine, models, service, sound
-from appliance.doctor.box import Box, Listened, address, listened, look, own_key
+from appliance.doctor.box import Box, Listened, listened
 from appliance.doctor.findings import Verdict
 from appliance.server.authority import Authority
 
@@ -151,7 +151,7 @@ def test_daemon(box: Box) -> None:
 
 
 def row(state: str, overruns: int = 0) -> Listened:
-    return Listened(name="default", state=state, words=f"{state} (because)", overruns=overruns)
+    return Listened(name="default", state=state, reason="because", overruns=overruns)
 
 
 @pytest.mark.parametrize(
@@ -172,16 +172,49 @@ def test_a_microphone_that_was_asked_for_and_is_not_there_is_bad(box: Box, tmp_p
     assert "appliance devices" in sound.microphones(seen).advice
 
 
-def test_what_the_metrics_say() -> None:
+UNLIT = "the microphone lamp cannot be lit: GPIO line NOPE2: not found; no GPIO chip (is it a board?)"
+
+
+def test_a_lamp_that_cannot_be_lit_is_no_question_of_the_plug(box: Box) -> None:
+    dark = Listened(name="default", state="absent", reason=UNLIT)
+    found = sound.microphones(structs.replace(box, health={"status": "alive"}, microphones=[dark]))
+    assert found.verdict is Verdict.BAD
+    assert found.advice == "see hardware/README.md: the line and the wiring"
+    assert f"default (default): absent ({UNLIT})" in found.facts
+
+
+def test_broken_lamps_and_buttons_are_shown(box: Box) -> None:
+    worries = ["status lamp: GPIO line NOPE: not found; no GPIO chip", "button: GPIO line GPIO6: busy"]
+    line = "; ".join(["ready: 0 streams open", *worries])
+    health = {"status": "alive", "ready": True, "text": line, "worries": worries}
+    found = service.daemon(structs.replace(box, health=health, ready={}))
+    assert found.verdict is Verdict.NOTE
+    assert found.facts == ("ready: 0 streams open", *worries)
+
+
+def test_a_daemon_that_keeps_its_microphones_to_itself(box: Box) -> None:
+    found = sound.microphones(structs.replace(box, health={"status": "alive"}))
+    assert found.verdict is Verdict.NOTE
+    assert found.facts == ("the daemon tells of them on its own machine only",)
+
+
+def test_overruns_that_nobody_counts_are_not_0(box: Box) -> None:
+    uncounted = Listened(name="desk", state="ready", reason="")
+    assert sound.overruns(structs.replace(box, microphones=[uncounted])).facts == ("not told by the daemon",)
+
+
+def test_what_health_page_and_metrics_say() -> None:
+    told = [
+        {"name": "desk", "state": "ready", "reason": "USB, 16000 Hz", "more": 1},
+        {"name": "hall", "state": "absent", "reason": UNLIT},
+    ]
     page = (
-        'appliance_microphone_state{microphone="desk",state="ready"} 1.0\n'
-        'appliance_microphone_state{microphone="hall",state="busy"} 1.0\n'
         'appliance_microphone_overruns_total{microphone="desk"} 3.0\n'
+        'appliance_microphone_overruns_total{microphone="attic"} 4.0\n'
     )
-    found = listened(page, "ready: 2 streams; microphone hall: busy (used by another program); hot: 90 °C")
-    assert found == [
-        Listened(name="desk", state="ready", words="ready", overruns=3),
-        Listened(name="hall", state="busy", words="busy (used by another program)"),
+    assert listened(told, page) == [
+        Listened(name="desk", state="ready", reason="USB, 16000 Hz", overruns=3),
+        Listened(name="hall", state="absent", reason=UNLIT),
     ]
 
 
@@ -215,28 +248,3 @@ def test_speed_as_measured_and_measured_now(tmp_path: Path) -> None:
         '{"machine": "m", "cores": 4, "models": {"big": {"fingerprint": "f", "cost": 1.5}}}')  # fmt: skip
     assert models.speed(box).facts[0] == "big: real-time factor 1.50 (cores for a stream)"
     assert models.speed(box).verdict is Verdict.NOTE
-
-
-def test_looking_without_a_daemon_and_at_a_broken_configuration(tmp_path: Path) -> None:
-    file = tmp_path / "appliance.toml"
-    file.write_text("[server]\nport = 70000\n")
-    box = look(file, "http://127.0.0.1:9")
-    assert not box.running
-    assert "refused" in box.silent
-    assert "server.port" in box.config_problem
-    assert service.configuration(box).verdict is Verdict.BAD
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80"), ("fd00::2", "http://[fd00::2]:80"),
-     ("192.0.2.7", "http://192.0.2.7:80")],
-)  # fmt: skip
-def test_where_the_daemon_is(host: str, url: str) -> None:
-    assert address(load(None, {"server": {"host": host, "port": 80}})) == url
-
-
-def test_the_key_that_the_daemon_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "selftest.key").write_text("abc\n")
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    assert own_key() == "abc"

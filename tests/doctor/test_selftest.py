@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from appliance import canary
 from appliance.core.problems import Kind
@@ -73,6 +74,34 @@ def test_a_daemon_that_is_full_and_one_that_wants_a_key() -> None:
             await first
         async with box(fake(), server={"auth": "keys"}) as daemon:
             assert (await play(url(daemon), "wrong", PHRASE, 5.0)).refused == Kind.BAD_KEY
+
+    run(work)
+
+
+def test_no_proxy_gets_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+
+    async def work() -> None:
+        async with box(fake(), server={"auth": "keys"}) as daemon:
+            assert (await play(url(daemon), "wrong", PHRASE, 5.0)).refused == Kind.BAD_KEY
+
+    run(work)
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", "5", '{"type": "final", "text": 5}', "\x00", '{"a": ' + "[" * 9999])
+def test_a_stranger_at_the_port(said: str) -> None:
+    async def work() -> None:
+        async def answer(socket: ServerConnection) -> None:
+            await socket.send(said)
+            await socket.wait_closed()
+
+        async with serve(answer, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            found = await play(f"http://127.0.0.1:{port}", "any", PHRASE, 5.0)
+        assert f"127.0.0.1:{port}: " in found.problem
+        assert not judge(found, None).good
 
     run(work)
 
