@@ -60,7 +60,9 @@ async def _follow(box: Box, name: str, seconds: float) -> Followed:
     headers = {"Authorization": f"Bearer {box.key}"} if box.key else {}
     end = time.monotonic() + seconds
     try:
-        async with connect(url, additional_headers=headers, compression=None, open_timeout=ANSWER_S) as socket:
+        async with connect(
+            url, additional_headers=headers, compression=None, open_timeout=ANSWER_S, proxy=None
+        ) as socket:
             speaking = False
             while (left := end + LAST_WORDS_S * speaking - time.monotonic()) > 0:
                 try:
