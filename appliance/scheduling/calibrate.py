@@ -40,6 +40,8 @@ SILENT_SHARE = 0.02
 """Of the loudest 10 ms: what is below, before and after a phrase, is no part of it."""
 OWN = 3.0
 """The daemon's own work for a stream, over what the worker spends on listening to silence (docs/performance.md)."""
+IDLE = 0.8
+"""Of the processor time there is for those that measure: with less, the machine was busy with other things."""
 HELD = "measuring what this device can do"
 
 Tell = Callable[[str], None]
@@ -50,15 +52,20 @@ async def calibrate(
 ) -> Figures:
     """Costs of the pool's models, from ``path`` if nothing has changed since, else measured; the pool admits by them.
 
-    ``phrase`` is 16 kHz mono speech. Nobody is let in while it is measured. A model that cannot be measured goes on
-    with its adapter's guess.
+    ``phrase`` is 16 kHz mono speech. Nobody is let in while it is measured; a pool that somebody else holds is held
+    afterwards, too. A model that cannot be measured goes on with its adapter's guess.
     """
     specs = [spec for spec in pool.plan.models if spec.name in pool.models]
     kept = dict(await asyncio.to_thread(figures.load, path))
     cores = pool.usable
     prints = {spec.name: await asyncio.to_thread(figures.fingerprint, spec, machine, cores) for spec in specs}
-    stale = [name for name, print_ in prints.items() if name not in kept or kept[name].fingerprint != print_]
-    before, pool.held = pool.held, HELD
+    stale = [
+        name
+        for name, print_ in prints.items()
+        if name not in kept or kept[name].fingerprint != print_ or kept[name].provisional
+    ]
+    before = pool.held
+    pool.held = before or HELD
     try:
         for number, name in enumerate(stale, 1):
             on_progress(f"measuring {name} ({number} of {len(stale)})")
@@ -68,7 +75,7 @@ async def calibrate(
                 kept.pop(name, None)
                 log.error("%s could not be measured, its cost is a guess: %s", name, error)
     finally:
-        pool.held = "" if before == HELD else before
+        pool.held = before
     found = Figures(machine=machine, cores=cores, models=kept)
     if stale:
         await asyncio.to_thread(figures.save, path, found)
@@ -91,11 +98,19 @@ async def _measure(pool: Pool, name: str, print_: str, phrase: Samples) -> Figur
     speech = await run(continuous(phrase, SPEECH_S), SPEECH_LIMIT_S, streams)
     quiet = await run(room(QUIET_S), QUIET_LIMIT_S)
     whole = clean[0].audio_s >= len(phrase) / RATE
+    share = had(speech, pool.usable)
+    if share < IDLE:
+        log.warning(
+            "%s was measured while the machine was busy with other things (%.0f %% was left for it): "
+            "it is measured again at the next start",
+            name, 100 * share,
+        )  # fmt: skip
     return Figure(
         fingerprint=print_,
         cost=cost(speech, quiet),
         heard=clean[0].text if whole else "",
         measured_at=round(time.time(), 1),
+        provisional=share < IDLE,
     )
 
 
@@ -107,6 +122,12 @@ def cost(speech: Sequence[Measured], quiet: Sequence[Measured]) -> float:
 def rate(runs: Sequence[Measured]) -> float:
     """Processor seconds per second of audio of the worst run."""
     return max(run.cpu_s / max(run.audio_s, 0.1) for run in runs)
+
+
+def had(runs: Sequence[Measured], cores: float) -> float:
+    """The share they had, on average, of the processor time that so many at once can have on so many cores."""
+    wall_s = sum(run.wall_s for run in runs)
+    return sum(run.cpu_s for run in runs) / wall_s / min(1.0, cores / len(runs)) if wall_s else 1.0
 
 
 def continuous(phrase: Samples, seconds: float) -> Samples:

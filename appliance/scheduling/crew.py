@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
 from collections.abc import Callable
 
 from appliance.core.ports import Capabilities
@@ -43,8 +40,11 @@ class Crew:
         """Processor seconds of all workers, as of their last sign of life."""
         return self._spent_s + sum(worker.cpu_s for worker in self.workers)
 
-    def place(self, model: Capabilities, *, alone: bool = False) -> WorkerLink:
-        """A worker for a session; ``alone``: with nobody else in it. Raises OSError."""
+    def place(self, model: Capabilities, *, alone: bool = False, thrifty: bool = False) -> WorkerLink:
+        """A worker for a session; ``alone``: with nobody else in it, ``thrifty``: a new one only if there is no other.
+
+        Raises OSError.
+        """
         exclusive = model.sessions_per_worker == 1
         if alone or exclusive:
             return self.hire(exclusive, alone=alone)
@@ -55,7 +55,7 @@ class Crew:
             and len(worker.sessions) < model.sessions_per_worker
         ]
         idle = min(shared, key=lambda worker: len(worker.sessions), default=None)
-        if idle is None or (idle.sessions and len(shared) < self.size):
+        if idle is None or (idle.sessions and len(shared) < self.size and not thrifty):
             return self.hire(exclusive=False)
         return idle
 
@@ -94,8 +94,14 @@ class Crew:
                 self.hangs += 1
                 worker.kill()
         for pid, deadline in list(self._dismissed.items()):
-            if now() > deadline and pid in self._launcher.pids:
-                kill(pid)
+            if now() > deadline:
+                self._launcher.children.kill(pid)
+                del self._dismissed[pid]
+
+    def forgive(self) -> None:
+        """It was not theirs that time went by: everyone who owes an answer has as long again."""
+        for worker in self.workers:
+            worker.forgive()
 
     def beat(self, hang_s: float) -> float:
         """Ask everyone for a sign of life; the longest silence, in seconds, of who should have been replaced by now."""
@@ -106,10 +112,6 @@ class Crew:
         beyond = [silence for silence in silences if silence > hang_s + KILL_S]
         return max([self._launcher.silent_s(), *beyond])
 
-    def exited(self, pid: int) -> None:
-        """The process has ended."""
-        self._dismissed.pop(pid, None)
-
     async def close(self) -> None:
         """Dismiss everyone; none is left when this returns."""
         for task in list(self._tasks):
@@ -117,10 +119,11 @@ class Crew:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in list(self.workers):
             self.dismiss(worker)
-        await self._launcher.ended(END_S)
-        for pid in self._launcher.pids:
-            kill(pid)
-        await self._launcher.ended(END_S)
+        children = self._launcher.children
+        await children.ended(END_S)
+        for pid in children:
+            children.kill(pid)
+        await children.ended(END_S)
 
     def _lost(self, worker: WorkerLink) -> None:
         self._remove(worker)
@@ -130,9 +133,3 @@ class Crew:
         if worker in self.workers:
             self.workers.remove(worker)
             self._spent_s += worker.cpu_s
-
-
-def kill(pid: int) -> None:
-    """If it is still there."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

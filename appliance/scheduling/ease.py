@@ -34,7 +34,7 @@ FALLING = 0.95
 CALM_S = 0.15
 """Lateness below which there is nothing left of the trouble ..."""
 DOWN_AFTER_S = 15.0
-"""... when it has been so for so long; then one step back."""
+"""... when it has been so for so long; then one step back. Clients are let in again after no longer than that."""
 LONGEST_S = 240.0
 """A step back that proved too early doubles that time, up to this."""
 PROVEN_S = 60.0
@@ -42,7 +42,7 @@ PROVEN_S = 60.0
 
 
 class Ease:
-    """Observe once a second; ``level`` says what to do."""
+    """Observe once a second; ``level`` says what to do. With nobody there is nothing to give up: begin anew."""
 
     def __init__(self) -> None:
         self.level = Level.NORMAL
@@ -60,7 +60,8 @@ class Ease:
                 self._patience = min(LONGEST_S, self._patience * 2)
             return self._change(Level(self.level + 1), late_s, at)
         if self._calm(late_s, at):
-            self._stepped_back_at = at
+            if self.level is not Level.REFUSING:
+                self._stepped_back_at = at
             return self._change(Level(self.level - 1), late_s, at)
         if not self.level and at - self._changed_at > LONGEST_S:
             self._patience = DOWN_AFTER_S
@@ -84,7 +85,8 @@ class Ease:
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = at
-        return bool(self.level) and self._calm_since is not None and at - self._calm_since >= self._patience
+        patience = DOWN_AFTER_S if self.level is Level.REFUSING else self._patience
+        return bool(self.level) and self._calm_since is not None and at - self._calm_since >= patience
 
     def _change(self, level: Level, late_s: float, at: float) -> bool:
         self.level = level

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FILE = "calibration.json"
 
 
-class Figure(Struct, frozen=True, kw_only=True):
+class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of one model. ``cost`` is cores per stream, ``heard`` its text of the phrase, empty if it was not finished."""
 
     fingerprint: str
@@ -27,6 +27,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     heard: str = ""
     measured_at: float = 0.0
     """Seconds since 1970."""
+    provisional: bool = False
+    """The machine was busy with other things: it is used, and measured again at the next start."""
 
 
 class Figures(Struct, frozen=True, kw_only=True):

@@ -82,6 +82,11 @@ class Journal:
         while self._sent and self._forgettable(*self._sent[0]):
             self._sent.popleft()
 
+    def forget(self) -> None:
+        """The session is over: what was kept of it is given back now, not when its last referrer goes."""
+        self._sent.clear()
+        self._waiting.clear()
+
     def rewind(self) -> Origin:
         """A new worker begins here: everything since the safe point waits again, but no command is obeyed twice."""
         again: deque[tuple[int, Entry]] = deque()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import sys
@@ -14,7 +15,19 @@ import msgspec
 from msgspec import structs
 
 from appliance.core.ports import Capabilities
-from appliance.scheduling.messages import Alive, Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+from appliance.scheduling.children import Children
+from appliance.scheduling.messages import (
+    Alive,
+    Broken,
+    Exited,
+    Forked,
+    FromTemplate,
+    Loaded,
+    Loading,
+    Plan,
+    Ready,
+    Unforked,
+)
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +37,7 @@ LIVES = 5
 """Templates that may die one after the other before they are ready."""
 END_S = 2.0
 """For processes to end by themselves before they are killed."""
+GIVEN_UP = "the process that loads the models dies again and again"
 
 
 class Launcher:
@@ -33,9 +47,8 @@ class Launcher:
         self.models: dict[str, Capabilities] = {}
         self.broken: dict[str, str] = {}
         self.ready = asyncio.Event()
-        self.pids: set[int] = set()
+        self.children = Children()
         """Workers that have been forked and have not ended."""
-        self._childless = asyncio.Event()
         self._settled = asyncio.Event()
         self._plan = plan
         self._on_exit = on_exit
@@ -46,7 +59,7 @@ class Launcher:
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._was_ready = False
+        self._was_ready = self._given_up = False
 
     async def start(self) -> None:
         """Returns when everything that can be loaded is."""
@@ -54,7 +67,12 @@ class Launcher:
         await self._settled.wait()
 
     def fork(self) -> tuple[socket.socket, asyncio.Future[int]]:
-        """Our end of a new worker's socket, at once, and its process id when there is one."""
+        """Our end of a new worker's socket, at once, and its process id when there is one. Raises OSError.
+
+        The socket ends, and the future is cancelled, when there will be none.
+        """
+        if self._given_up:
+            raise OSError(errno.ECHILD, GIVEN_UP)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -76,12 +94,6 @@ class Launcher:
             return 0.0
         return asyncio.get_running_loop().time() - self._waiting_since
 
-    async def ended(self, patience_s: float) -> None:
-        """Returns when no worker is left, or after so many seconds."""
-        if self.pids and self.ready.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._childless.wait(), patience_s)
-
     async def close(self) -> None:
         """End the template. Workers live until their sockets are closed."""
         if self._task is not None:
@@ -97,8 +109,8 @@ class Launcher:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.communicate()
-        for theirs, _ in self._waiting:
-            theirs.close()
+        self._refuse()
+        self.children.close()
 
     async def _supervise(self) -> None:
         lives = 0
@@ -121,18 +133,24 @@ class Launcher:
             self._plan = structs.replace(self._plan, models=rest)
         log.critical("the template process died %d times; giving up", LIVES)
         self.models.clear()
-        self.broken.setdefault("template", "the process that loads the models dies again and again; see the log")
+        self.broken.setdefault("template", f"{GIVEN_UP}; see the log")
+        self._refuse()
         self._settled.set()
 
     async def _run(self) -> str | None:
         """One life of the template; the model it died of, if it died loading one."""
         ours, theirs = socket.socketpair()
         plan = msgspec.json.encode(self._plan).decode()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "appliance.scheduling.template", str(theirs.fileno()), plan,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),),
-        )  # fmt: skip
-        theirs.close()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "appliance.scheduling.template", str(theirs.fileno()), plan,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),),
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._control = ours
         loading: str | None = None
         assert self._process.stdout is not None
@@ -156,15 +174,14 @@ class Launcher:
                         self._settled.set()
                         self._ask()
                     case Forked(pid=pid):
-                        self.pids.add(pid)
-                        self._childless.clear()
+                        self.children.add(pid)
                         forked = self._asked.popleft()
                         if not forked.done():
                             forked.set_result(pid)
+                    case Unforked(reason=reason):
+                        log.error("no worker can be forked: %s", reason)
+                        self._asked.popleft().cancel()
                     case Exited(pid=pid, status=status):
-                        self.pids.discard(pid)
-                        if not self.pids:
-                            self._childless.set()
                         self._on_exit(pid, status)
                 self._waiting_since = None
                 if self._asked or self._pinged:
@@ -192,6 +209,14 @@ class Launcher:
             self._asked.append(forked)
             self._owes()
             theirs.close()
+
+    def _refuse(self) -> None:
+        """There will be no template any more: who waits for a worker gets none."""
+        self._given_up = True
+        for theirs, forked in self._waiting:
+            theirs.close()
+            forked.cancel()
+        self._waiting.clear()
 
     def _owes(self) -> None:
         if self._waiting_since is None:

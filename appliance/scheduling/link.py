@@ -66,7 +66,7 @@ class WorkerLink(asyncio.Protocol):
         self._link = link
         self._forked = forked
         self._owed: set[int] = set()
-        self._pinged = False
+        self._pinged = self._heard = False
         self._measured: asyncio.Future[Measured] | None = None
         self.cpu_s = 0.0
         """Processor seconds it had used at its last ``Pong``."""
@@ -78,6 +78,11 @@ class WorkerLink(asyncio.Protocol):
     def pid(self) -> int | None:
         """The process, once it has been forked."""
         return self._forked.result() if self._forked.done() and not self._forked.cancelled() else None
+
+    @property
+    def born(self) -> bool:
+        """There was such a process, whether the template lived to tell or not."""
+        return self._heard or self.pid is not None
 
     def send(self, message: ToWorker) -> None:
         """Never blocks; what may be under way is bounded by the sessions' windows."""
@@ -135,6 +140,11 @@ class WorkerLink(asyncio.Protocol):
         """Seconds that an answer has been waited for, without any sign of life; 0 while it is not yet forked."""
         return now() - self.waiting_since if self.waiting_since is not None and self._forked.done() else 0.0
 
+    def forgive(self) -> None:
+        """What it owes it may take as long for as if it had been asked now."""
+        if self.waiting_since is not None:
+            self.waiting_since = now()
+
     def kill(self) -> None:
         """For a worker that hangs. Its sessions do not wait until it is really gone."""
         self.waiting_since = None
@@ -151,6 +161,7 @@ class WorkerLink(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         for message in self._channel.feed(data):
             match message:
                 case Report(sid=sid) | Failed(sid=sid):
@@ -173,5 +184,4 @@ class WorkerLink(asyncio.Protocol):
         self._on_lost(self)
 
     def _born(self, forked: asyncio.Future[int]) -> None:
-        if self.waiting_since is not None:
-            self.waiting_since = now()
+        self.forgive()

@@ -25,6 +25,9 @@ PIECES = 8
 ENTRIES = 30_000
 """Messages that are kept of a session: minutes of the shortest frames, or a flood of commands."""
 
+TRIES = 5
+"""Workers one after the other that never come to life, before a session is given up."""
+
 HEARD = (Cause.SILENCE, Cause.LONGEST)
 """Finals that audio brings about; the others wait for a command."""
 
@@ -66,6 +69,7 @@ class LiveSession:
         self._told: dict[type[AnyEvent], int] = {}
         self._replay_until = 0
         self._crashed_at: int | None = None
+        self._stillborn = 0
 
     def _measure(self) -> int:
         """The bounds of what waits, in bytes of this audio; returns the worker's window."""
@@ -132,6 +136,7 @@ class LiveSession:
         if not self.alive:
             return
         self.alive = False
+        self.journal.forget()
         self._room.set()
         self._on_over(self)
         if problem is not None:
@@ -143,6 +148,7 @@ class LiveSession:
             self.close(message.problem)
             return
         self._opened = True
+        self._stillborn = 0
         replaying = message.consumed <= self._replay_until
         before = self.journal.safe
         self.journal.report(message)
@@ -182,11 +188,26 @@ class LiveSession:
         """Its worker has been given something it has not answered."""
         return not self._opened or self.journal.outstanding
 
+    @property
+    def settled(self) -> bool:
+        """Its worker has taken it on, and come to where the one before it was."""
+        return self._opened and self.journal.consumed >= self._replay_until
+
+    @property
+    def suspect(self) -> bool:
+        """It may have killed a worker: nothing has become safe since."""
+        return self._crashed_at == self.journal.safe
+
+    def forsaken(self) -> bool:
+        """Its worker has never come to life. True when that has happened too often in a row."""
+        self._stillborn += 1
+        return self._stillborn >= TRIES
+
     def doomed(self) -> bool:
         """Its worker has died. True the second time on the same audio."""
         if not self.outstanding:
             return False
-        doomed = self._crashed_at == self.journal.safe
+        doomed = self.suspect
         self._crashed_at = self.journal.safe
         return doomed
 

@@ -33,4 +33,5 @@ def measure(sessions: Sequence[Session], asked: Measure) -> Measured:
         for session in sessions:
             session.close()
     text = " ".join(event.text for event in heard if isinstance(event, Final) and event.text)
-    return Measured(asked.model, time.process_time() - cpu_s, audio / 2 / RATE, text)
+    wall_s = time.monotonic() - began
+    return Measured(asked.model, time.process_time() - cpu_s, wall_s, audio / 2 / RATE, text)

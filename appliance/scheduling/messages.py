@@ -56,9 +56,10 @@ class Close(Struct, frozen=True, tag="close"):
 
 
 class Measure(Struct, frozen=True, tag="measure"):
-    """Recognise this audio (s16le, mono, 16 kHz) as fast as it goes, for ``limit_s``. Answered by ``Measured``.
+    """Recognise this audio (s16le, mono, 16 kHz) as fast as it goes. Answered by ``Measured``.
 
-    In so many sessions in turn, each beginning at another place in it.
+    No more of it is begun after ``limit_s``; the last words of what was heard by then take as long as they take. In so
+    many sessions in turn, each beginning at another place in it.
     """
 
     model: str
@@ -109,6 +110,7 @@ class Measured(Struct, frozen=True, tag="measured"):
 
     model: str
     cpu_s: float
+    wall_s: float
     audio_s: float
     text: str
 
@@ -159,6 +161,12 @@ class Forked(Struct, frozen=True, tag="forked"):
     pid: int
 
 
+class Unforked(Struct, frozen=True, tag="unforked"):
+    """The other answer, in the same order: there is none, for want of memory or processes."""
+
+    reason: str
+
+
 class Alive(Struct, frozen=True, tag="alive"):
     """The answer to a byte without a descriptor."""
 
@@ -170,7 +178,7 @@ class Exited(Struct, frozen=True, tag="exited"):
     status: int
 
 
-FromTemplate = Loading | Loaded | Broken | Ready | Forked | Alive | Exited
+FromTemplate = Loading | Loaded | Broken | Ready | Forked | Unforked | Alive | Exited
 
 T = TypeVar("T")
 LENGTH = 4

@@ -30,6 +30,10 @@ TICK_S = 1.0
 """How often workers are looked after, and lateness is."""
 LUMP_S = 2.0
 """A worker that has said nothing for so long hangs, or is in the middle of one long piece of work."""
+FROZEN_S = 3.0
+"""The event loop came so much too late: all of us have been stopped, and nobody has had time to answer."""
+AGAIN_S = 0.5
+"""Pause before a session whose worker has never come to life tries another one."""
 FALLING_BEHIND = "it is falling behind with those it has"
 
 
@@ -234,49 +238,70 @@ class Pool:
         """The worker's socket has closed."""
         if worker.retired or self._closed:
             return
-        self.crashes += 1
-        log.error("worker %s died with %d sessions; they go on in another one", worker.pid, len(worker.sessions))
+        if worker.born:
+            self.crashes += 1
+            going_on = f"; its {len(worker.sessions)} sessions go on in another one" if worker.sessions else ""
+            log.error("worker %s died%s", worker.pid or "of a dead template", going_on)
         for session in list(worker.sessions.values()):
             try:
-                self._move(session)
+                self._move(session, worker.born)
             except Exception:
                 log.exception("a session could not be told of its end")
 
-    def _move(self, session: LiveSession) -> None:
-        """Its worker has died: it goes on in another one, if it may and one can be had."""
+    def _move(self, session: LiveSession, born: bool) -> None:
+        """Its worker has died, or was never born: it goes on in another one, if it may."""
         session.worker = None
-        suspect = session.outstanding
-        if session.doomed():
+        if born and session.doomed():
             session.close(Problem(Kind.ENGINE_FAILED))
+        elif born:
+            self._go_on(session)
+        elif session.forsaken():
+            session.close(Problem(Kind.ENGINE_FAILED, "no process can be had"))
+        else:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._go_on, session, True)
+
+    def _go_on(self, session: LiveSession, thrifty: bool = False) -> None:
+        """In another worker, if one can be had."""
+        if self._closed or not session.alive:
             return
         try:
-            session.give_to(self._crew.place(session.model, alone=suspect), session.options)
+            worker = self._crew.place(session.model, alone=session.suspect, thrifty=thrifty)
+            session.give_to(worker, session.options)
         except OSError as error:
             session.close(Problem(Kind.ENGINE_FAILED, f"no process can be had: {error.strerror}"))
 
     def _exited(self, pid: int, status: int) -> None:
-        self._crew.exited(pid)
         if status and not self._closed:
             reason = f"signal {-status} ({signal.strsignal(-status)})" if status < 0 else f"status {status}"
             log.error("worker %d ended with %s", pid, reason)
 
     async def _look_after(self) -> None:
         while True:
+            due = now() + TICK_S
             await asyncio.sleep(TICK_S)
+            if now() - due > FROZEN_S:
+                self._crew.forgive()
             self._crew.look_after(self.settings.hang_s)
             self._adapt()
 
     def _left_over_s(self, at: float) -> float:
-        """The lateness of the last second that counts. A worker that hangs is no lack of processor, unless all do."""
-        late = [(session.lag.least_s(at), session.worker) for session in self.sessions.values()]
-        lively = [late_s for late_s, worker in late if worker is None or worker.silent_s() < LUMP_S]
+        """The lateness of the last second that counts.
+
+        A worker that died, or one that hangs, is no lack of processor; unless all hang.
+        """
+        late = [(each.lag.least_s(at), each.worker) for each in self.sessions.values() if each.settled]
+        lively = [late_s for late_s, worker in late if worker is not None and worker.silent_s() < LUMP_S]
         return max(lively or [late_s for late_s, _ in late], default=0.0)
 
     def _adapt(self) -> None:
         """Give something up when the box falls behind, take it back when there is room."""
         at, before = now(), self.ease
         late_s = self._left_over_s(at)
-        if not self._ease.observe(late_s, at):
+        if self.sessions:
+            self._ease.observe(late_s, at)
+        else:
+            self._ease = Ease()
+        if self.ease is before:
             return
         self._crew.ease(SLOWER[self.ease])
         self.budget.closed = FALLING_BEHIND if self.ease is Level.REFUSING else ""

@@ -24,7 +24,18 @@ import msgspec
 
 from appliance.core.ports import Recognizer, VadModel
 from appliance.engines.registry import EngineError, detector, load
-from appliance.scheduling.messages import Alive, Broken, Exited, Forked, FromTemplate, Loaded, Loading, Plan, Ready
+from appliance.scheduling.messages import (
+    Alive,
+    Broken,
+    Exited,
+    Forked,
+    FromTemplate,
+    Loaded,
+    Loading,
+    Plan,
+    Ready,
+    Unforked,
+)
 from appliance.scheduling.worker import Worker
 
 
@@ -77,11 +88,17 @@ def _serve(
         if control.fileno() in readable:
             data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not data:
+                _reap(told)
                 return
             if not descriptors:
                 _tell(told, Alive())
                 continue
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:  # too many processes, or too little memory
+                os.close(descriptors[0])
+                _tell(told, Unforked(error.strerror or str(error)))
+                continue
             if pid == 0:
                 for descriptor in (control.fileno(), told.fileno(), wake, woken):
                     os.close(descriptor)

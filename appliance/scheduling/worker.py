@@ -148,6 +148,8 @@ class Worker:
                     slot.inbox.append(message)
 
     def _session(self, options: SessionOptions, model: str, origin: Origin) -> Session:
+        if model not in self._recognizers:
+            raise Refused(Kind.ENGINE_FAILED, f"{model} could not be loaded again")
         session = Session(options, self._recognizers[model], self._detector.stream(), readable=digits, origin=origin)
         session.ease(self._slower)
         return session

@@ -7,8 +7,9 @@ import pytest
 
 from appliance.core.options import SessionOptions
 from appliance.core.problems import Kind, Refused
+from appliance.scheduling import calibrate as calibration
 from appliance.scheduling import figures
-from appliance.scheduling.calibrate import HELD, OWN, calibrate, continuous, cost, room, trimmed
+from appliance.scheduling.calibrate import HELD, OWN, calibrate, continuous, cost, had, room, trimmed
 from appliance.scheduling.messages import Measure, Measured
 from tests.box import fake, kiosk, run
 from tests.scheduling.test_pool import Client, pool
@@ -18,7 +19,13 @@ PHRASE = np.frombuffer(silence(0.3) + tone(1.3) + silence(1.0), np.int16)
 
 
 def measured(cpu_s, audio_s):
-    return Measured("m", cpu_s, audio_s, "")
+    return Measured("m", cpu_s, cpu_s, audio_s, "")
+
+
+@pytest.fixture(autouse=True)
+def to_itself(monkeypatch):
+    """The machine that runs the tests may be busy; whether it is, is no matter here."""
+    monkeypatch.setattr(calibration, "IDLE", 0.0)
 
 
 def test_the_worst_worker_counts_and_our_own_work_does_too():
@@ -101,6 +108,58 @@ def test_nobody_is_let_in_meanwhile(tmp_path):
     run(work)
 
 
+def test_whoever_holds_the_pool_besides_goes_on_holding_it(tmp_path):
+    async def work():
+        async with pool() as made:
+            for reason in ("somebody measures", HELD):
+                made.held = reason
+                held = []
+                (tmp_path / "c.json").unlink(missing_ok=True)
+                await calibrate(
+                    made, tmp_path / "c.json", PHRASE, "board", lambda said, held=held: held.append(made.held)
+                )
+                assert held == [made.held] == [reason]
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("runs", "cores", "share"),
+    [
+        ([(1.0, 1.0), (1.0, 1.0)], 2.0, 1.0),
+        ([(1.0, 2.0), (1.0, 2.0)], 2.0, 0.5),
+        ([(1.0, 1.0), (0.2, 1.0)], 2.0, 0.6),
+        ([(1.0, 2.0)] * 4, 2.0, 1.0),  # they take turns on a core
+        ([(0.9, 2.0)] * 4, 2.0, 0.9),
+        ([(0.5, 1.0)], 0.5, 1.0),  # a quota
+        ([(1.0, 1.0)], 4.0, 1.0),
+        ([(0.0, 0.0)], 4.0, 1.0),
+    ],
+)
+def test_what_the_machine_left_for_measuring(runs, cores, share):
+    assert had([Measured("m", cpu, wall, 1.0, "") for cpu, wall in runs], cores) == pytest.approx(share)
+
+
+def test_what_was_measured_on_a_busy_machine_is_used_and_measured_again(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "calibration.json"
+
+    async def work():
+        said = []
+        monkeypatch.setattr(calibration, "IDLE", 1e9)
+        async with pool() as made:
+            found = await calibrate(made, path, PHRASE, "board", said.append)
+            assert made.costs["fake-en"] == found.models["fake-en"].cost
+            assert "busy with other things" in caplog.text
+        monkeypatch.setattr(calibration, "IDLE", 0.0)
+        async with pool() as made:
+            for _ in range(2):
+                await calibrate(made, path, PHRASE, "board", said.append)
+                assert len(said) == 2
+            assert not figures.load(path)["fake-en"].provisional
+
+    run(work)
+
+
 def test_a_model_that_crashes_goes_on_with_a_guess(tmp_path, caplog):
     marked = PHRASE.copy()
     marked[8_000] = 12_345
@@ -138,6 +197,7 @@ def test_a_slow_machine_is_not_measured_for_long():
             both = await made.measure(Measure("fake-en", audio, 60.0, streams=3), 2)
             assert [each.audio_s for each in both] == [90.0, 90.0]
             assert len({each.text for each in both}) == 1
+            assert all(each.cpu_s > 0 and each.wall_s > 0 for each in both)
 
     run(work)
 

@@ -78,6 +78,17 @@ def test_after_a_long_calm_it_is_as_patient_as_at_first():
     assert back - first <= DOWN_AFTER_S + 2
 
 
+def test_clients_are_let_in_again_soon_however_often_a_step_back_was_too_early():
+    ease = Ease()
+    for second in range(3600):
+        ease.observe(0.0 if ease.level else 1.0, float(second))
+    run(ease, 2.0, 20, 4000.0)
+    assert ease.level is Level.REFUSING
+    (first, level), (second, _), *_ = run(ease, 0.0, 600, 4100.0)
+    assert (first, level) == (4100.0 + DOWN_AFTER_S, Level.NO_PARTIALS)
+    assert second - first > LONGEST_S / 2, "the other steps are as rare as they have become"
+
+
 def test_every_level_says_what_becomes_of_partials_and_what_it_is():
     assert [SLOWER[level] for level in Level] == [1, 3, 0, 0]
     assert len({level.words for level in Level}) == len(Level)

@@ -76,6 +76,19 @@ def test_since_the_audio_of_a_final_came(chunks, end, at, waited):
     assert arriving(*chunks).waited_s(end, at) == (None if waited is None else pytest.approx(waited))
 
 
+@pytest.mark.parametrize("piece", [20, 100])
+def test_a_final_with_nothing_new_consumed_is_still_measured(piece):
+    """The end of speech was reported first, at the same byte; and again a turn later, with more audio there."""
+    lag, at = Lag(RATE), 0.0
+    for number in range(1, 50):
+        at += piece / RATE
+        lag.arrived(piece, at)
+        lag.dealt(number * piece, at + 0.001)
+        assert lag.waited_s(number * piece, at + 0.005) == pytest.approx(0.005, abs=0.02)
+    lag.arrived(piece, at + piece / RATE)
+    assert lag.waited_s(number * piece, at + piece / RATE) == pytest.approx(piece / RATE, abs=0.02)
+
+
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 800)), min_size=1, max_size=40), st.data())
 def test_it_is_as_the_definition_has_it_byte_by_byte(steps, data):
     """A byte is due at its arrival, or a byte's duration after the one before it, whichever is later."""

@@ -70,7 +70,7 @@ TO_DAEMON = [
     ),
     Failed(1, Problem(Kind.BAD_OPTION)),
     Gone(1),
-    Measured("kiosk", 0.25, 6.0, "one ऐक"),
+    Measured("kiosk", 0.25, 0.5, 6.0, "one ऐक"),
     Pong(1.25),
 ]
 

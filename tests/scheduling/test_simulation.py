@@ -111,7 +111,12 @@ class Box:
         for _ in range(round(1 / STEP_S)):
             self.step(speed)
         late = max((stream.backlog / COSTS[stream.model] for stream in self.streams), default=0.0)
-        if self.ease.observe(late, self.at):
+        before = self.ease.level
+        if self.streams:
+            self.ease.observe(late, self.at)
+        else:
+            self.ease = Ease()
+        if self.ease.level is not before:
             self.changes.append((self.at, self.ease.level))
             self.budget.closed = "behind" if self.ease.level is Level.REFUSING else ""
 
