@@ -14,26 +14,24 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from appliance import daemon
 from appliance.accounts.gate import Account, Accounts, Lease
 from appliance.core.events import AnyEvent, Closed
 from appliance.core.options import Changes, Endpointing, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Problem, Refused
-from appliance.daemon import _listen, _Server
 from appliance.dialects.base import Command, Commit, Configure, Dialect, Finish, Hear, Opening, Transcript, Upload
 from appliance.scheduling.live import Sink
-from appliance.server import conversation, endpoints
+from appliance.server import conversation, endpoints, listening
 from appliance.server.app import Service
 from appliance.server.lag import LagMeter
 from appliance.server.sessions import Sessions
 from tests.conversations import Line, Side, like, parse
 from tests.conversations.codec import BEGIN, endpoint
 
+MESSAGE_BYTES = 16 << 20
 PATIENCE_S = 5.0
 
 
@@ -280,18 +278,15 @@ async def stage() -> AsyncIterator[WirePlayer]:
         accounts = ScriptedAccounts(Path(folder), pool)
         service = Service(pool, accounts, {}, LagMeter(), guarded=False, endpointing=Endpointing())  # type: ignore[arg-type]
         service.sessions.resume = _resume(service.sessions, accounts, pool)  # type: ignore[method-assign]
-        listening = _listen("server", "127.0.0.1", 0)
-        config = uvicorn.Config(
-            service.app(), ws="websockets-sansio", ws_per_message_deflate=False, log_config=None, lifespan="off"
-        )
-        server = _Server(config)
+        door = listening.listen("127.0.0.1", 0)
+        server = listening.Server(service.app(), None, MESSAGE_BYTES)
         before, conversation.time = conversation.time, clock  # type: ignore[assignment]
-        tick, daemon.TICK_S = daemon.TICK_S, 0.01
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        tick, listening.TICK_S = listening.TICK_S, 0.01
+        serving = asyncio.create_task(server.serve(sockets=[door]))
         try:
-            yield WirePlayer(listening.getsockname()[1], pool, accounts, clock)
+            yield WirePlayer(door.getsockname()[1], pool, accounts, clock)
         finally:
             server.should_exit = True
             await serving
-            conversation.time, daemon.TICK_S = before, tick
-            listening.close()
+            conversation.time, listening.TICK_S = before, tick
+            door.close()
