@@ -99,6 +99,14 @@ def test_the_shipped_configuration_serves_the_network_to_those_with_a_key() -> N
     assert (config.server.host, config.server.auth, config.tls.enabled) == ("0.0.0.0", "auto", True)
 
 
+def test_the_page_that_units_name_is_installed() -> None:
+    """README.md, docs and hardware lie in the installed folder as they do here."""
+    pages = [value for unit in SERVICES for key, value in _settings(unit) if key == "Documentation"]
+    assert len(pages) >= 3
+    for page in pages:
+        assert (UNITS.parent / page.removeprefix("file:///usr/share/doc/appliance/")).is_file()
+
+
 def test_what_is_enabled_exists() -> None:
     """A preset for a unit that is misspelt does nothing and says nothing."""
     preset = (UNITS / "system-preset" / "80-appliance.preset").read_text().split("\n")

@@ -85,7 +85,8 @@ class Guest:
         """The same without waiting: exit code and output come in the future."""
         with self._lock:
             number = len(self._waiting)
-            self._waiting[number] = future = Future()
+            future: Future[tuple[int, str]] = Future()
+            self._waiting[number] = future
             request = {"id": number, "command": command, "limit_s": limit_s}
             self._agent.sendall(json.dumps(request).encode() + b"\n")
         return future

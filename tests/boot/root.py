@@ -15,8 +15,8 @@ CHECKOUT = Path(__file__).parents[2]
 ROOTS = Path(os.environ.get("APPLIANCE_ROOTS", CHECKOUT / "build" / "roots"))
 """Has arm64.tar and amd64.tar, as image/rootfs makes them."""
 INSTALLED = CHECKOUT / "build" / "installed"
-SOUND = "libasound2-plugins"
-"""A virtual microphone speaks PulseAudio."""
+FURTHER = {"amd64": ("libasound2-plugins",), "arm64": ()}
+"""Packages for the tests: in a container, a virtual microphone speaks PulseAudio."""
 SOURCES = ("appliance", "hardware", "systemd", "image/install", "pyproject.toml")
 """What an installed root depends on, besides its base."""
 BUILD_S = 1800
@@ -28,7 +28,7 @@ def base(arch: str) -> Path:
     if not tar.exists():
         ROOTS.mkdir(parents=True, exist_ok=True)
         new = tar.with_suffix(".new.tar")
-        subprocess.run([CHECKOUT / "image" / "rootfs", arch, new, SOUND], check=True, timeout=BUILD_S)
+        subprocess.run([CHECKOUT / "image" / "rootfs", arch, new, *FURTHER[arch]], check=True, timeout=BUILD_S)
         new.rename(tar)
     return tar
 
@@ -39,33 +39,41 @@ def installed(arch: str) -> Iterator[Path]:
     tar = base(arch)
     INSTALLED.mkdir(parents=True, exist_ok=True)
     root = INSTALLED / f"{arch}-{_digest(tar)}"
-    with _locked(root, fcntl.LOCK_EX) as lock:
-        for other in INSTALLED.glob(f"{arch}-????????????"):
-            if other != root:
-                _remove(other)
-        if not root.exists():
-            new = root.with_suffix(".new")
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-            subprocess.run(["tar", "-C", new, "-xpf", tar], check=True, timeout=BUILD_S)
-            subprocess.run([CHECKOUT / "image" / "install", new], check=True, timeout=BUILD_S)
-            new.rename(root)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with contextlib.ExitStack() as use:
+        with _locked(INSTALLED / "all.lock", fcntl.LOCK_EX):  # without it nobody opens, makes or removes another lock
+            use.enter_context(_locked(_lock(root), fcntl.LOCK_SH))
+            for lock in INSTALLED.glob(f"{arch}-*.lock"):
+                if lock != _lock(root):
+                    _remove(lock)
+            if not root.exists():
+                new = root.with_suffix(".new")
+                shutil.rmtree(new, ignore_errors=True)
+                new.mkdir()
+                subprocess.run(["tar", "-C", new, "-xpf", tar], check=True, timeout=BUILD_S)
+                subprocess.run([CHECKOUT / "image" / "install", new], check=True, timeout=BUILD_S)
+                new.rename(root)
         yield root
 
 
-def _remove(root: Path) -> None:
-    with contextlib.suppress(BlockingIOError), _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        shutil.rmtree(root)
-        shutil.rmtree(root.with_suffix(".new"), ignore_errors=True)
+def _lock(root: Path) -> Path:
+    return root.with_suffix(".lock")
+
+
+def _remove(lock: Path) -> None:
+    """A root with its lock, unless somebody uses it."""
+    with contextlib.suppress(BlockingIOError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for folder in (lock.with_suffix(""), lock.with_suffix(".new")):
+            if folder.exists():
+                shutil.rmtree(folder)
+        lock.unlink()
 
 
 @contextlib.contextmanager
-def _locked(root: Path, how: int) -> Iterator[int]:
-    descriptor = os.open(root.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+def _locked(lock: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, how)
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)
 

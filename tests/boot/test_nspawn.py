@@ -12,6 +12,7 @@ import pytest
 
 from tests.boot.clients import KIOSK
 from tests.boot.conftest import Boot, Box, booted
+from tests.boot.root import CHECKOUT
 
 pytestmark = pytest.mark.boot
 
@@ -108,11 +109,18 @@ def test_without_a_microphone_it_is_not_started_again(box: Box) -> None:
     assert (facts["ActiveState"], facts["NRestarts"]) == ("active", "0")
 
 
-def test_the_self_test_passes(box: Box) -> None:
-    box.machine.wait_for(lambda: box.machine.run("ls", "/run/appliance/selftest.key", check=False), "the key")
-    box.machine.run("systemctl", "start", "appliance-selftest.service", limit_s=120)
-    assert box.machine.show("appliance-selftest.service")["Result"] == "success"
-    assert box.machine.run("ls", "/run/appliance/selftest.key"), "the daemon's folder outlives the test"
+def test_the_self_test_passes_and_leaves_the_daemons_folder_alone(box: Box) -> None:
+    """Of the same dynamic user: it must not take over the folder of a daemon that goes on, or of the next one."""
+    for _ in range(2):
+        box.machine.wait_for(lambda: box.machine.run("ls", "/run/appliance/selftest.key", check=False), "the key")
+        box.machine.run("systemctl", "start", "appliance-selftest.service", limit_s=120)
+        assert box.machine.show("appliance-selftest.service")["Result"] == "success"
+        assert box.machine.run("ls", "/run/appliance/selftest.key"), "the daemon's folder outlives the test"
+        box.machine.run("sh", "-c", "test ! -L /run/appliance")
+        owner = box.machine.run("stat", "-L", "-c", "%u", "/var/lib/appliance")
+        box.machine.run("setpriv", f"--reuid={owner}", "--clear-groups", "touch", "/run/appliance/x")
+        box.machine.run("systemctl", "restart", "appliance.service", limit_s=120)
+        box.machine.until(ActiveState="active", StatusText="ready")
 
 
 def test_plugging_a_card_does_not_end_a_daemon_that_starts(box: Box) -> None:
@@ -135,6 +143,22 @@ def test_a_model_that_there_is_not_is_an_error_of_the_download_alone(box: Box) -
     assert box.machine.show("appliance-model@no-such-model.service")["Result"] == "exit-code"
     assert "no-such-model is neither" in box.machine.journal("appliance-model@no-such-model.service")
     assert box.machine.show()["ActiveState"] == "active"
+
+
+def test_installing_again_restarts_what_runs_and_enables_nothing_anew(boot: Boot) -> None:
+    """An upgrade, into the root of a running system."""
+    with boot(KIOSK, f"--bind-ro={CHECKOUT}:/srv/checkout") as box:
+        before = box.machine.until(StatusText="ready")
+        box.machine.run("systemctl", "disable", "appliance-selftest.timer")
+        assert "installed and started" in box.machine.run("/srv/checkout/image/install", "/", limit_s=180)
+        box.machine.wait_for(lambda: box.machine.show()["MainPID"] not in ("0", before["MainPID"]), "another daemon")
+        after = box.machine.until(ActiveState="active", StatusText="ready")
+        assert (after["Result"], after["NRestarts"]) == ("success", "0")
+        enabled = box.machine.run(
+            "systemctl", "is-enabled", "appliance.service", "appliance-selftest.timer", check=False
+        )
+        assert enabled == "enabled\ndisabled"
+        assert box.machine.run("sh", "-c", "ls -d /usr/lib/appliance*") == "/usr/lib/appliance"
 
 
 def test_the_button_ends_the_machine(boot: Boot) -> None:

@@ -58,11 +58,11 @@ def test_a_disk_that_turns_read_only_is_told_and_serving_goes_on(boot: Boot) -> 
         facts = box.machine.until(StatusText="ready")
         key = box.key()
         box.machine.run("mount", "-o", "remount,ro", "/var/lib/private")
-        box.machine.until(StatusText="cannot be written to")
+        box.machine.until(StatusText="on a disk that is read-only")
         assert hears(box, key)
         assert box.machine.show()["MainPID"] == facts["MainPID"]
         box.machine.run("mount", "-o", "remount,rw", "/var/lib/private")
-        box.machine.wait_for(lambda: "cannot be written" not in box.machine.show()["StatusText"], "a status without it")
+        box.machine.wait_for(lambda: "read-only" not in box.machine.show()["StatusText"], "a status without it")
 
 
 def test_a_state_folder_that_cannot_be_had_is_tried_again_ever_later(boot: Boot) -> None:

@@ -27,14 +27,24 @@ def feed(box: Box, key: str, name: str = "desk") -> connect:
     return connect(f"{box.url('ws')}/v1/microphones/{name}?key={key}", open_timeout=30)
 
 
-def workers(box: Box) -> list[int]:
-    """The forked ones: their parent is the template, not the daemon."""
+def forks(box: Box) -> dict[int, bool]:
+    """Template and workers, which have one command line -> whether it is the template, the daemon's own child."""
     main = box.machine.show()["MainPID"]
-    found = []
+    found = {}
     for pid, command in box.machine.processes().items():
         status = box.machine.run("cat", f"/proc/{pid}/status", check=False)
-        if "scheduling.template" in command and status and f"\nPPid:\t{main}\n" not in status:
-            found.append(pid)
+        if "appliance.scheduling.template" in command and status:
+            found[pid] = f"\nPPid:\t{main}\n" in status
+    return found
+
+
+def workers(box: Box) -> list[int]:
+    return [pid for pid, is_template in forks(box).items() if not is_template]
+
+
+def template(box: Box) -> int:
+    """The one that forks, as soon as there is one."""
+    (found,) = box.machine.wait_for(lambda: [pid for pid, is_it in forks(box).items() if is_it], "a template")
     return found
 
 
@@ -76,23 +86,16 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(boot: Boot) -> None:
 def test_a_killed_template_is_replaced_and_nobody_notices(boot: Boot) -> None:
     """It only forks; who is served is served by its children, and the next one by those of its successor."""
     with boot(KIOSK) as box:
-        facts = box.machine.ready()
-        key = box.key()
-        templates: list[int] = []
+        box.machine.ready()
+        key, old = box.key(), template(box)
 
         def kill() -> None:
-            templates.extend(set(box.machine.processes()) - set(workers(box)) - {int(facts["MainPID"])})
-            for pid in templates:
-                box.machine.kill(pid, signal.SIGKILL)
+            box.machine.kill(old, signal.SIGKILL)
 
         assert understood(asyncio.run(all_said(box.url("ws"), key, kill)))
-        assert templates
         for pid in workers(box):
             box.machine.kill(pid, signal.SIGKILL)
-        box.machine.wait_for(
-            lambda: any("scheduling.template" in command for command in box.machine.processes().values()),
-            "a new template",
-        )
+        assert template(box) != old
         assert understood(asyncio.run(all_said(box.url("ws"), key)))
         assert box.machine.show()["NRestarts"] == "0"
 
