@@ -41,7 +41,7 @@ bench: venv  ## measure this machine; ratios within one run
 container-test: venv test-packages container-packages  ## boots the service in a container, as root, and breaks what can break
 	$(BIN)/python -m pytest -m boot tests/boot -k nspawn
 
-boot-test: container-test boot-packages  ## the same, and an emulated arm64 board: half an hour, most of it emulation
+boot-test: container-test boot-packages  ## the same, and an emulated arm64 board: half an hour on a quiet machine
 	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn"
 
 overload: venv  ## more streams than fit, on a processor quota: those that are let in keep their finals
