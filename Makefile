@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
 CLIENT_PACKAGES := chromium
-CONTAINER_PACKAGES := mmdebstrap systemd-container
+CONTAINER_PACKAGES := mmdebstrap systemd-container udev
 BOOT_PACKAGES := qemu-system-arm qemu-user-static arch-test e2fsprogs
 CLIENTS_AT_A_TIME ?= 2
 
