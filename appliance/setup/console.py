@@ -38,7 +38,7 @@ def issue(host: str, port: int, key: str | None, problems: Sequence[Problem]) ->
 def errors(problems: Sequence[Problem]) -> str:
     """The page on the card."""
     return (
-        "What could not be used at the last start of the box. Lines are those of appliance.txt; its other lines count.\n"
+        "What could not be used at the last start of the box. Lines are those of appliance.txt; its others count.\n"
         "Correct them and start the box again: this file goes away by itself.\n"
         "\n" + "".join(f"{problem}\n" for problem in problems)
     )

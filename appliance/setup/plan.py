@@ -92,7 +92,7 @@ def _zone(settings: Settings, box: Box, problems: list[Problem]) -> tuple[Link, 
     if zone is None:
         return ()
     if not box.has_zone(zone):
-        text = f"`timezone`: there is no time zone {zone}; they are named like Europe/Berlin or America/New_York"
+        text = f"`timezone`: there is no time zone {zone}; they are named like Europe/Berlin or America/Lima"
         problems.append(Problem(text, settings.lines["timezone"]))
         return ()
     return (Link("/etc/localtime", f"/usr/share/zoneinfo/{zone}"),)

@@ -42,6 +42,16 @@ TABLE: dict[str, Setting] = {
 }
 
 
+MEANT = {
+    "hostname": "name", "ssid": "wifi", "wlan": "wifi", "psk": "wifi-password", "password": "wifi-password",
+    "hidden": "wifi-hidden", "ip": "address", "router": "gateway", "ntp": "time-server", "time-zone": "timezone",
+    "api-key": "key", "auth": "access", "mic": "microphone", "lamps": "lights", "authorized-key": "ssh-key",
+}  # fmt: skip
+"""Names that people know from elsewhere."""
+CLOSE = 0.75
+"""How alike a mistyped name is at least: a letter too few in `wifi` is, another word before `-password` is not."""
+
+
 class Wifi(Struct, frozen=True):
     """A network to join; one without a password is open."""
 
@@ -112,7 +122,7 @@ def _unknown(name: str | None) -> str:
 
     if name is None:
         return "this is neither `setting = value` nor a comment, which begins with #"
-    close = difflib.get_close_matches(name, TABLE, n=1)
+    close = [MEANT[name]] if name in MEANT else difflib.get_close_matches(name, TABLE, n=1, cutoff=CLOSE)
     if close and re.fullmatch("[a-z-]+", name):
         return f"`{name}` is not a setting; did you mean `{close[0]}`?"
     return f"what is before the equals sign is not a setting; those are: {', '.join(TABLE)}"

@@ -66,7 +66,7 @@ def passphrase(text: str) -> str:
     for place, character in enumerate(text, 1):
         if not " " <= character <= "~":
             raise Wrong(
-                f"character {place} of the Wi-Fi password is not one that such passwords are made of: letters from a to z,"
+                f"character {place} of the Wi-Fi password is not one that they are made of: letters from a to z,"
                 " digits and the signs of an English keyboard"
             )
     if not PASSPHRASE_MIN <= len(text) <= PASSPHRASE_MAX:
