@@ -47,6 +47,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "board":                      ("board",),
     "canary":                     (),
     "config":                     (*VOCABULARY, "scheduling"),
+    # runs before the daemon, of which it knows what it leaves there for it: keys, configuration, models
+    "setup":                      ("accounts.disk", "accounts.keys", "config", "packs.store", "setup"),
     # the daemon's own helpers: they know the parts they join, and not the daemon
     "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
     "status":                     (*VOCABULARY, "board", "capture", "scheduling"),

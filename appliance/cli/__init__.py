@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "what this box is, and what is wrong with it",
     "selftest": "prove that the running daemon understands",
     "find": "the boxes on this network",
+    "setup": "what is written on the box's card, applied",
 }
 
 

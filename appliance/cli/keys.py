@@ -17,6 +17,7 @@ from appliance.accounts.keys import Key, Keys, KeysError
 from appliance.accounts.usage import UsageError, recorded
 from appliance.cli.common import Command, configured
 from appliance.core.problems import Kind
+from appliance.setup.keys import reserved
 
 DAY_S = 86400.0
 
@@ -89,6 +90,8 @@ def keys() -> None:
 @where
 def create(folder: Path, name: str, key: str | None, **given: Any) -> None:
     """Make a key for NAME (an application, a person) and print it."""
+    if reserved(name):
+        raise click.UsageError("keys of such a name come and go with the card of the box; choose another name")
     with _one_line():
         made, text = Keys(folder).create(name, now=time.time(), own=key, **_fields(**given))
     click.echo(f"{made.id} is created; its key is shown now and never again, for only a hash of it is kept:", err=True)
