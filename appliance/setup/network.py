@@ -53,7 +53,7 @@ def _static(settings: Settings) -> str:
     servers = settings.dns or ((settings.gateway,) if settings.gateway else ())
     lines = [
         "[Match]",
-        *(["Type=wlan"] if settings.wifi else ["Type=ether", "Kind=!*"]),
+        f"Type={'wlan' if settings.wifi else 'ether'}",
         "",
         "[Network]",
         "DHCP=no",

@@ -78,7 +78,7 @@ def test_the_country():
 def test_an_address_of_the_cable():
     network = text_of("address = 192.168.1.20/24\ngateway = 192.168.1.1", "/etc/systemd/network/10-appliance.network")
     assert network == (
-        "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=no\nAddress=192.168.1.20/24\nGateway=192.168.1.1\n"
+        "[Match]\nType=ether\n\n[Network]\nDHCP=no\nAddress=192.168.1.20/24\nGateway=192.168.1.1\n"
         "DNS=192.168.1.1\nMulticastDNS=yes\nLLMNR=no\n"
     )
 
