@@ -77,21 +77,14 @@ def _unasked(places: Places, stick: Path | None) -> None:
     """What came by the network or on a stick: nobody reads what we say, so a refusal is kept as a verdict."""
     from appliance.update import flow
 
-    file: Path | None = SPOOLED
     try:
-        if stick is not None:
-            file = flow.newest(stick, places, click.echo)
-            if file is None:
-                return
-            click.echo(f"taking {file.name}")
-        assert file is not None
+        file = SPOOLED if stick is None else flow.newest(stick, places, click.echo)
+        if file is None:
+            return
         verdict = _taken(file, places, follow=False)
     except NotTaken as error:
         flow.refused(places, str(error), time.time)
         raise
-    finally:
-        if stick is None:
-            SPOOLED.unlink(missing_ok=True)
     _end(verdict)
 
 
