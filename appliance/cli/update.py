@@ -52,6 +52,7 @@ def update(
             _end(_sent(file, url, key_file))
         if os.geteuid() != 0:
             raise NotTaken("only root may do that")
+        os.umask(0o022)  # the daemon's user must be able to read what is unpacked
         if back:
             _back(places)
         elif trial:

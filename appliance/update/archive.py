@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 from collections.abc import Iterator
-from tarfile import BLOCKSIZE, HeaderError, TarInfo
+from tarfile import AREGTYPE, BLOCKSIZE, REGTYPE, HeaderError, TarInfo
 from typing import Protocol
 
 from appliance.update.manifest import NotTaken
@@ -91,11 +91,16 @@ def members(source: Source) -> Iterator[tuple[TarInfo, Part]]:
     One header a member: no extended ones, so a name has at most 255 characters and nothing is read ahead.
     """
     while (header := _header(source)) is not None:
-        content = Part(source, header.size if header.isreg() else 0)
+        content = Part(source, header.size if is_file(header) else 0)
         padding = -content.left % BLOCKSIZE
         yield header, content
         content.rest()
         Part(source, padding).rest()
+
+
+def is_file(header: TarInfo) -> bool:
+    """A plain one: for tarfile a sparse one is regular, too."""
+    return header.type in (REGTYPE, AREGTYPE)
 
 
 def _header(source: Source) -> TarInfo | None:

@@ -7,7 +7,7 @@ from tarfile import TarInfo
 
 from msgspec import Struct
 
-from appliance.update.archive import Part, Source, members
+from appliance.update.archive import Part, Source, is_file, members
 from appliance.update.manifest import MANIFEST_BYTES, Manifest, NotTaken, manifest
 from appliance.update.signature import SIGNATURE_BYTES
 
@@ -46,4 +46,4 @@ def _content(member: tuple[TarInfo, Part] | None, name: str, most: int) -> bytes
 
 def _next(member: tuple[TarInfo, Part] | None, name: str) -> Part | None:
     """The content, if that is the file that has to come here."""
-    return member[1] if member is not None and member[0].isreg() and member[0].name == name else None
+    return member[1] if member is not None and is_file(member[0]) and member[0].name == name else None

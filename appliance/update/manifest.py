@@ -13,9 +13,9 @@ FILE = "release.json"
 MANIFEST_BYTES = 64 << 10
 """A manifest has a few hundred; its bytes are read before anybody has vouched for them."""
 
-Version = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
+Version = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}\Z")]
 """It names a folder."""
-Python = Annotated[str, Meta(pattern=r"^3\.[0-9]{1,3}$")]
+Python = Annotated[str, Meta(pattern=r"^3\.[0-9]{1,3}\Z")]
 Bytes = Annotated[int, Meta(ge=1, le=4 << 30)]
 Time = Annotated[int, Meta(ge=0)]
 
@@ -37,7 +37,7 @@ class Manifest(Release, frozen=True, kw_only=True):
     """The signed part of a bundle. The rest of it is what ``sha256`` says, or nothing."""
 
     format: int
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     size: Bytes
     """Of the payload."""
     unpacked: Bytes

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from tarfile import TarInfo
 
-from appliance.update.archive import PIECE, Part, Source, members
+from appliance.update.archive import PIECE, Part, Source, is_file, members
 from appliance.update.manifest import NotTaken
 
 MOST = 50_000
@@ -49,7 +49,7 @@ def _trouble(member: TarInfo, name: str, folders: set[str]) -> str:
     """Why it is not written; empty when it is."""
     parent = name.rpartition("/")[0]
     reasons = {
-        "is neither file nor folder nor link": not (member.isreg() or member.isdir() or member.issym()),
+        "is neither file nor folder nor link": not (is_file(member) or member.isdir() or member.issym()),
         "has rights of its own": bool(member.mode & 0o7000),
         "leaves its folder": not member.isdir() if name == "" else bool({"", ".", ".."} & set(name.split("/"))),
         "has a sign that is no letter": not name.isprintable() or "\\" in name,
