@@ -55,7 +55,8 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
     right = any(not word_errors(each.split(), answer.text.split()) for each in wanted) if wanted else bool(answer.text)
     if right:
         return Shown(Proof.GOOD, f"{answer.model} wrote {answer.text!r}")
-    return Shown(Proof.BAD, f"{answer.model} wrote {answer.text!r}" + f" and not {wanted[-1]!r}" * bool(wanted))
+    instead = f" and not {wanted[-1]!r}" if wanted else ""
+    return Shown(Proof.BAD, f"{answer.model} wrote {answer.text!r}{instead}")
 
 
 def _answers(tree: Path) -> bool:
