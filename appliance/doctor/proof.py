@@ -61,7 +61,7 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
 
 def _answers(tree: Path) -> bool:
     command = [sys.executable, "-m", "appliance", "update", "--status", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
     try:
         return not subprocess.run(
             command, env=environment, capture_output=True, timeout=COMMAND_S, check=False

@@ -66,13 +66,13 @@ def opened(path: Path, *, follow: bool = True) -> IO[bytes]:
     """A bundle to read. Raises ``NotTaken``: no file, or ``follow`` is false and it is a link."""
     try:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-        file = os.fdopen(os.open(path, flags), "rb")
+        descriptor = os.open(path, flags)
     except OSError as error:
         raise NotTaken(f"{path}: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise NotTaken(f"{path} is no file")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def newest(folder: Path, places: Places, tell: Tell) -> Path | None:
