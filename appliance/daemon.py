@@ -45,6 +45,8 @@ from appliance.server.listening import Server
 from appliance.server.metrics import Sources
 from appliance.server.tls import Tls
 from appliance.status import Phase, Status
+from appliance.update.releases import Places
+from appliance.updating import Updating
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Daemon:
         self.open_house = parts.open_house(config)
         self._limits = parts.limits(config.limits)
         self._supervisor = Supervisor()
+        self._updating = Updating(Places())
         self._missing = ""
         self._profile = parts.profile(config.board)
         self.selection = selection or self._select()
@@ -136,7 +139,10 @@ class Daemon:
             endpointing=config.endpointing,
             limits=self._limits,
             upload_bytes=config.server.max_upload_bytes,
-            extra=trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else (),
+            extra=(
+                *(trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else ()),
+                *self._updating.routes(self.accounts),
+            ),
             detail=self._status.detail,
             sources=Sources(
                 board=lambda: self._status.readings,
@@ -196,7 +202,8 @@ class Daemon:
             return
         self._status.enter(Phase.SERVING)
         on_ready(self)
-        for work in (*(listener.run() for listener in self._listeners), self._status.watch(), self._let_selftest_in()):
+        own = self._status.watch(), self._let_selftest_in(), self._updating.watch(self._status.note)
+        for work in (*(listener.run() for listener in self._listeners), *own):
             self._begin(work)
         if self.config.discovery.enabled and not self.loopback:
             self._begin(self._announce())

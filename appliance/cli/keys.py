@@ -42,6 +42,7 @@ class Row(Struct, frozen=True):
     used_seconds: float
     streaming: bool
     terms: bool
+    admin: bool
     state: str
 
 
@@ -61,6 +62,7 @@ where = click.option(
 def limits(command: Command) -> Command:
     """What a key may do: the options of ``create`` and ``set``, ``None`` when not given."""
     for option in (
+        click.option("--admin/--no-admin", default=None, help="Whether it may send updates; it may not by default."),
         click.option("--terms/--no-terms", default=None, help="Whether the terms are accepted; they are by default."),
         click.option("--streaming/--no-streaming", default=None, help="Whether it may stream; it may by default."),
         click.option(
@@ -166,9 +168,19 @@ def _rows(folder: Path) -> list[Row]:
 
 
 def _row(key: Key, used: float, now: float) -> Row:
-    state = STATES[key.trouble(used, now)]
+    state = STATES[key.trouble(used, now)] + ", may update" * key.admin
     return Row(
-        key.id, key.name, key.created, key.expires, key.streams, key.seconds, used, key.streaming, key.terms, state
+        key.id,
+        key.name,
+        key.created,
+        key.expires,
+        key.streams,
+        key.seconds,
+        used,
+        key.streaming,
+        key.terms,
+        key.admin,
+        state,
     )
 
 

@@ -1,7 +1,7 @@
 """The plug is pulled while the box writes, twenty times: it comes back each time, with the old state or the new one.
 
-The very image, on the faster of the emulated boards. What QEMU has been given to write stays when it dies; what the guest
-still had in its memory is lost. ``POWER_CUTS`` and ``POWER_SEED`` change how many and which moments.
+The very image, on the faster of the emulated boards. What QEMU has been given to write stays when it dies; what the
+guest still had in its memory is lost. ``POWER_CUTS`` and ``POWER_SEED`` change how many and which moments.
 """
 
 from __future__ import annotations
