@@ -54,6 +54,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
     "status":                     (*VOCABULARY, "board", "capture", "scheduling"),
     "controls":                   ("accounts.disk", "capture.microphone"),
+    "microphones":                (*VOCABULARY, "capture", "config", "scheduling", "server.feed"),
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
     "daemon":                     ("",),
