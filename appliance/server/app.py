@@ -1,4 +1,4 @@
-"""The routes: health, the microphones' feeds, and every dialect at its own paths."""
+"""The routes: health, the microphones' feeds and the page for them, and every dialect at its own paths."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from appliance.core.problems import Kind, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
 from appliance.scheduling.pool import Pool
+from appliance.server import kiosk
 from appliance.server.connection import Connection, address_of, hold_back
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
@@ -81,6 +82,7 @@ class Service:
             Route("/metrics", self._metrics),
             Route("/v1/microphones", self._microphones),
             WebSocketRoute("/v1/microphones/{name}", self._microphone),
+            *kiosk.routes(),
             *self._extra,
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
