@@ -167,13 +167,14 @@ class Service:
         if refusal is not None or feed is None:
             await socket.send_denial_response(refusal or Response(status_code=404))
             return
-        await feed.serve(socket)
+        account = socket.state.account if self._guarded else None
+        await feed.serve(socket, lambda: account is None or self._accounts.good(account))
 
     async def _barred(self, request: HTTPConnection) -> Response | None:
         """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.
 
         On loopback there is no key, so the name asked for must be loopback's own: a page whose name was made to point
-        here (DNS rebinding) still gives its own.
+        here (DNS rebinding) still gives its own. Whose key it is, where one is needed, is kept with the request.
         """
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
         if origin and _split(origin).netloc != host:
@@ -183,7 +184,7 @@ class Service:
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
             try:
-                self._accounts.check((key,) if key else (), address_of(request))
+                request.state.account = self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:
                 self.sessions.refusals.add(FEEDS, refused.problem)
                 await hold_back(self._accounts, refused.problem, address_of(request))
