@@ -6,12 +6,15 @@ BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
 CLIENT_PACKAGES := chromium
-CONTAINER_PACKAGES := mmdebstrap systemd-container
-BOOT_PACKAGES := qemu-system-arm qemu-user-static arch-test e2fsprogs
+CONTAINER_PACKAGES := mmdebstrap systemd-container udev
+IMAGE_PACKAGES := mmdebstrap udev qemu-user-static arch-test mtools dosfstools fdisk squashfs-tools e2fsprogs xz-utils openssh-client
+BOOT_PACKAGES := qemu-system-arm
+MODELS ?=
+SIGNERS ?=
 CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test clients check bench soak fuzz overload container-test boot-test venv packages test-packages \
-	client-packages container-packages boot-packages clean
+.PHONY: help run demo test clients check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
+	test-packages client-packages container-packages image-packages boot-packages clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -38,11 +41,21 @@ check: venv  ## style and types
 bench: venv  ## measure this machine; ratios within one run
 	$(BIN)/appliance bench
 
-container-test: venv test-packages container-packages  ## boots the service in a container, as root, and breaks what can break
-	$(BIN)/python -m pytest -m boot tests/boot -k nspawn
+deb: venv  ## one package for Debian 12 and 13, Raspberry Pi OS and Jetson's Ubuntu: build/*.deb, arm64 and amd64
+	image/deb arm64
+	image/deb amd64
 
-boot-test: container-test boot-packages  ## the same, and an emulated arm64 board: half an hour on a quiet machine
-	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn"
+image: venv image-packages  ## the image for a Raspberry Pi's card, as root: build/*.img; MODELS="NAME ..." go into it
+	image/card $(addprefix --model ,$(MODELS)) $(addprefix --signers ,$(SIGNERS))
+
+bundle: venv  ## updates for `appliance update`: build/*.appliance-update; KEY= signs them
+	image/bundles $(addprefix --key ,$(KEY))
+
+container-test: venv test-packages container-packages  ## boots service and package in containers, as root, and breaks what can break
+	$(BIN)/python -m pytest -m boot tests/boot -k "nspawn or deb"
+
+boot-test: container-test image-packages boot-packages  ## the same, and emulated boards: two hours on a quiet machine
+	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn and not deb"
 
 overload: venv  ## more streams than fit, on a processor quota: those that are let in keep their finals
 	$(BIN)/python -m pytest -m overload -s tests/overload
@@ -84,6 +97,9 @@ client-packages:
 
 container-packages:
 	$(call apt,$(CONTAINER_PACKAGES))
+
+image-packages:
+	$(call apt,$(IMAGE_PACKAGES))
 
 boot-packages:
 	$(call apt,$(BOOT_PACKAGES))

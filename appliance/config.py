@@ -125,8 +125,8 @@ def load(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None =
             raise ConfigError(f"{path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # TOMLDecodeError, no UTF-8, numbers and nesting without end
             raise ConfigError(f"{path}: {error}") from error
-        _lay_over(values, own)
-    _lay_over(values, overrides or {})
+        lay_over(values, own)
+    lay_over(values, overrides or {})
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
@@ -149,10 +149,11 @@ def state_dir() -> Path:
     return Path(data).expanduser() / "appliance"
 
 
-def _lay_over(values: dict[str, Any], own: dict[str, Any]) -> None:
+def lay_over(values: dict[str, Any], own: dict[str, Any]) -> None:
+    """Put ``own`` over ``values``: tables key by key, all else as a whole."""
     for key, value in own.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _lay_over(values[key], value)
+            lay_over(values[key], value)
         else:
             values[key] = value
 

@@ -23,14 +23,11 @@ from appliance.board.button import GpiodButton
 from appliance.board.lamps import LampError
 from appliance.board.notify import Supervisor
 from appliance.board.panel import Panel
-from appliance.capture.listener import Listener
-from appliance.capture.wire import State
-from appliance.config import DEFAULT_MICROPHONES, Config, ConfigError, MicrophoneConfig
+from appliance.config import Config, ConfigError
 from appliance.controls import Controls
-from appliance.core.events import AnyEvent
-from appliance.core.options import SessionOptions
 from appliance.dialects.native import Native
 from appliance.engines.registry import EngineError
+from appliance.microphones import Microphones
 from appliance.packs.disk import PackError
 from appliance.packs.selection import Selection, select
 from appliance.packs.store import Store
@@ -39,12 +36,13 @@ from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
 from appliance.server import trust
 from appliance.server.app import Service
-from appliance.server.feed import Feed, MicrophoneInfo
 from appliance.server.lag import LagMeter
 from appliance.server.listening import Server
 from appliance.server.metrics import Sources
 from appliance.server.tls import Tls
 from appliance.status import Phase, Status
+from appliance.update.releases import Places
+from appliance.updating import Updating
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +71,7 @@ class Daemon:
         self.open_house = parts.open_house(config)
         self._limits = parts.limits(config.limits)
         self._supervisor = Supervisor()
+        self._updating = Updating(Places())
         self._missing = ""
         self._profile = parts.profile(config.board)
         self.selection = selection or self._select()
@@ -107,12 +106,13 @@ class Daemon:
         plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
         self.pool = Pool(plan, config.scheduling, next((model.name for model in plan.models), ""))
         self._lag = LagMeter()
-        self._listeners: list[Listener] = []
         self._panel = Panel(parts.lamps(config.lights, self._profile))
         stack.callback(self._panel.close)
-        feeds = {microphone.name: self._microphone(microphone) for microphone in config.microphones}
+        self._microphones = Microphones(
+            self.pool, config, guard=self._panel, heard=lambda name, event: self._status.heard(name, event)
+        )
         self._controls = Controls(
-            [listener.microphone for listener in self._listeners],
+            [listener.microphone for listener in self._microphones.listeners],
             config.state_dir,
             on_change=lambda: self._status.look(),
             note=lambda subject, text: self._status.note(subject, text),
@@ -120,7 +120,7 @@ class Daemon:
         )
         self._status = Status(
             self.pool,
-            self._listeners,
+            self._microphones.listeners,
             clients=lambda: len(self._service.sessions),
             muted=lambda: self._controls.muted,
             supervisor=self._supervisor,
@@ -130,17 +130,20 @@ class Daemon:
         self._service = Service(
             self.pool,
             self.accounts,
-            feeds,
+            self._microphones.feeds,
             self._lag,
             guarded=not self.loopback or config.server.auth == "keys",
             endpointing=config.endpointing,
             limits=self._limits,
             upload_bytes=config.server.max_upload_bytes,
-            extra=trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else (),
+            extra=(
+                *(trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else ()),
+                *self._updating.routes(self.accounts),
+            ),
             detail=self._status.detail,
             sources=Sources(
                 board=lambda: self._status.readings,
-                skipped=lambda: {each.microphone.name: each.skipped_s for each in self._listeners},
+                skipped=lambda: {each.microphone.name: each.skipped_s for each in self._microphones.listeners},
                 expires=lambda: tls.ends if tls else None,
             ),
         )
@@ -196,7 +199,8 @@ class Daemon:
             return
         self._status.enter(Phase.SERVING)
         on_ready(self)
-        for work in (*(listener.run() for listener in self._listeners), self._status.watch(), self._let_selftest_in()):
+        own = self._status.watch(), self._let_selftest_in(), self._updating.watch(self._status.note)
+        for work in (*(listener.run() for listener in self._microphones.listeners), *own):
             self._begin(work)
         if self.config.discovery.enabled and not self.loopback:
             self._begin(self._announce())
@@ -225,7 +229,7 @@ class Daemon:
         await self.pool.start()
         if self._missing:
             self.pool.broken["model"] = self._missing
-        self._reserve()
+        self._microphones.reserve()
         if self.pool.models and measured:
             self._status.enter(Phase.MEASURING)
             phrase = await asyncio.to_thread(canary.load)
@@ -247,9 +251,7 @@ class Daemon:
         self._supervisor.extend(self.config.server.drain_s + GOODBYE_S)
         self._status.enter(Phase.STOPPING)
         try:
-            for listener in self._listeners:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(listener.close(), 2.0)
+            await self._microphones.close()
             self._service.drain()
             await self.pool.drain(self.config.server.drain_s)
             self._service.close()
@@ -276,8 +278,7 @@ class Daemon:
             fixed = [table for table in old if table not in LIVE and old[table] != new[table]]
             self.config = structs.replace(self.config, **{table: new[table] for table in LIVE})
             self._service.configure(config.endpointing, limits)
-            for listener in self._listeners:  # from when it is opened again
-                listener.options = structs.replace(listener.options, endpointing=config.endpointing)
+            self._microphones.configure(config.endpointing)
             logging.getLogger().setLevel(config.log.level.upper())
             log.info("the configuration has been read again")
             self._status.note("reload", f"needs a restart: {', '.join(fixed)}" if fixed else "")
@@ -342,51 +343,3 @@ class Daemon:
             except OSError as error:
                 log.warning("the self-test gets no key: %s", error.strerror)
             await asyncio.sleep(SELFTEST_S)
-
-    def _reserve(self) -> None:
-        """Room for the microphones that somebody has set up, and for the default one when there is a card for it."""
-        asked_for = self.config.microphones != DEFAULT_MICROPHONES
-        self.pool.reserve(
-            each.options for each in self._listeners if asked_for or each.microphone.state is not State.ABSENT
-        )
-
-    def _microphone(self, microphone: MicrophoneConfig) -> Feed:
-        options = SessionOptions(
-            languages=(microphone.language,) if microphone.language else (),
-            endpointing=self.config.endpointing,
-        )
-
-        def info() -> MicrophoneInfo:
-            source = listener.microphone
-            return MicrophoneInfo(
-                name=microphone.name,
-                device=microphone.device,
-                state=source.state.value,
-                reason=source.reason,
-                rate=listener.rate,
-                language=microphone.language or "",
-                overruns=source.overruns,
-            )
-
-        def told(event: AnyEvent) -> None:
-            feed.publish(event)
-            self._status.heard(microphone.name, event)
-
-        def changed() -> None:
-            self._reserve()
-            feed.changed()
-
-        listener = Listener(
-            self.pool,
-            microphone.name,
-            options,
-            device=microphone.device,
-            rate=microphone.rate,
-            channel=microphone.channel,
-            on_event=told,
-            on_change=changed,
-            guard=self._panel,
-        )
-        feed = Feed(info)
-        self._listeners.append(listener)
-        return feed

@@ -44,13 +44,18 @@ RULES: dict[str, tuple[str, ...]] = {
     "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling"),
     "recording":                  (*VOCABULARY, "audio"),
     "capture":                    (*VOCABULARY, "audio", "scheduling", "capture"),
+    "update":                     ("accounts.disk", "packs.disk", "update"),
     "board":                      ("board",),
     "canary":                     (),
     "config":                     (*VOCABULARY, "scheduling"),
+    # runs before the daemon, of which it knows what it leaves there for it: keys, configuration, models
+    "setup":                      ("accounts.disk", "accounts.keys", "config", "packs.store", "setup"),
     # the daemon's own helpers: they know the parts they join, and not the daemon
     "parts":                      (*VOCABULARY, "accounts", "board", "config", "dialects", "server"),
     "status":                     (*VOCABULARY, "board", "capture", "scheduling"),
     "controls":                   ("accounts.disk", "capture.microphone"),
+    "microphones":                (*VOCABULARY, "capture", "config", "scheduling", "server.feed"),
+    "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
     "daemon":                     ("",),
     "cli":                        ("",),

@@ -11,3 +11,4 @@ class Account(Struct, frozen=True):
     id: str
     name: str
     anonymous: bool = False
+    admin: bool = False

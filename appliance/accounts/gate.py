@@ -214,7 +214,8 @@ class Accounts:
             if key is None:
                 return "the key that this token was issued for has been revoked"
         if key is not None:
-            return "it has expired" if key.expired(now) else _Guest(Account(key.id, key.name), key, token, text)
+            account = Account(key.id, key.name, admin=key.admin)
+            return "it has expired" if key.expired(now) else _Guest(account, key, token, text)
         if self._open_house:
             digest = hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._salt, digest_size=8)
             return _Guest(Account(f"a_{digest.hexdigest()}", "", True), None, None, text)

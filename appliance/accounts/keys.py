@@ -41,8 +41,12 @@ class KeysError(Exception):
     """Something about keys that failed; the message is a sentence a person can act on."""
 
 
-class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One key. Times in unix seconds; ``None`` is no limit."""
+class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One key. Times in unix seconds; ``None`` is no limit.
+
+    What is as by default is not written, so that a program from before a field was added reads the file of one from
+    after it: an update may be taken back.
+    """
 
     id: Annotated[str, Meta(pattern=r"^k_[0-9a-f]{6}$")]
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
@@ -55,6 +59,8 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of audio, in all."""
     streaming: bool = True
     terms: bool = True
+    admin: bool = False
+    """It may send the box an update."""
 
     def expired(self, now: float) -> bool:
         """Its time is over."""

@@ -20,7 +20,9 @@ COMMANDS = {
     "bench": "measure this machine",
     "doctor": "what this box is, and what is wrong with it",
     "selftest": "prove that the running daemon understands",
+    "update": "another version of this program, tried before it is kept",
     "find": "the boxes on this network",
+    "setup": "what is written on the box's card, applied",
 }
 
 

@@ -17,6 +17,7 @@ from appliance.accounts.keys import Key, Keys, KeysError
 from appliance.accounts.usage import UsageError, recorded
 from appliance.cli.common import Command, configured
 from appliance.core.problems import Kind
+from appliance.setup.keys import reserved
 
 DAY_S = 86400.0
 
@@ -41,6 +42,7 @@ class Row(Struct, frozen=True):
     used_seconds: float
     streaming: bool
     terms: bool
+    admin: bool
     state: str
 
 
@@ -60,6 +62,7 @@ where = click.option(
 def limits(command: Command) -> Command:
     """What a key may do: the options of ``create`` and ``set``, ``None`` when not given."""
     for option in (
+        click.option("--admin/--no-admin", default=None, help="Whether it may send updates; it may not by default."),
         click.option("--terms/--no-terms", default=None, help="Whether the terms are accepted; they are by default."),
         click.option("--streaming/--no-streaming", default=None, help="Whether it may stream; it may by default."),
         click.option(
@@ -89,6 +92,8 @@ def keys() -> None:
 @where
 def create(folder: Path, name: str, key: str | None, **given: Any) -> None:
     """Make a key for NAME (an application, a person) and print it."""
+    if reserved(name):
+        raise click.UsageError("keys of such a name come and go with the card of the box; choose another name")
     with _one_line():
         made, text = Keys(folder).create(name, now=time.time(), own=key, **_fields(**given))
     click.echo(f"{made.id} is created; its key is shown now and never again, for only a hash of it is kept:", err=True)
@@ -163,9 +168,19 @@ def _rows(folder: Path) -> list[Row]:
 
 
 def _row(key: Key, used: float, now: float) -> Row:
-    state = STATES[key.trouble(used, now)]
+    state = STATES[key.trouble(used, now)] + ", may update" * key.admin
     return Row(
-        key.id, key.name, key.created, key.expires, key.streams, key.seconds, used, key.streaming, key.terms, state
+        key.id,
+        key.name,
+        key.created,
+        key.expires,
+        key.streams,
+        key.seconds,
+        used,
+        key.streaming,
+        key.terms,
+        key.admin,
+        state,
     )
 
 

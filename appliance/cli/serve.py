@@ -25,7 +25,8 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve the streaming APIs and listen to the microphones until told to stop.
 
-    SIGHUP reads the configuration again; SIGUSR1 makes microphones look for their cards now.
+    SIGHUP reads the configuration again; SIGUSR1 makes microphones look for their cards now. It ends with 2 when the
+    configuration asks for what cannot be had, and with 1 when it fails itself.
     """
     given = {
         "host": host, "port": port, "auth": auth, "tls": tls, "calibrate": calibrate, "state_dir": state_dir,
@@ -50,7 +51,9 @@ def serve(
         asyncio.run(daemon.run(_announce))
         if daemon.failed:
             fail(daemon.failed)
-    except (ConfigError, EngineError, PackError) as error:
+    except ConfigError as error:
+        fail(str(error), 2)
+    except (EngineError, PackError) as error:
         fail(str(error))
 
 

@@ -13,6 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from appliance.packs.unpack import members, unpack
 __all__ = ["Installed", "PackError", "Progress", "Store", "embedded"]
 
 PACKS = ".packs"
+SHIPPED = Path("/usr/share/appliance/models")
+"""What an image brings along, a folder each."""
 
 
 class Installed(Struct, frozen=True):
@@ -48,10 +51,14 @@ def embedded() -> dict[str, Path]:
     found = {}
     spec = importlib.util.find_spec("pocketsphinx")
     if spec is not None and spec.submodule_search_locations:
-        found["pocketsphinx-en-us"] = Path(spec.submodule_search_locations[0], "model", "en-us")
+        place = Path(spec.submodule_search_locations[0])
+        if any((place / f"_pocketsphinx{suffix}").exists() for suffix in EXTENSION_SUFFIXES):  # not for every Python
+            found["pocketsphinx-en-us"] = place / "model" / "en-us"
     kiosk = Path(__file__).with_name("kiosk-words")
     if kiosk.is_dir():
         found["kiosk-words"] = kiosk
+    if SHIPPED.is_dir():
+        found |= {folder.name: folder for folder in SHIPPED.iterdir() if folder.is_dir()}
     return found
 
 

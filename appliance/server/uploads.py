@@ -51,7 +51,7 @@ async def transcribe(
     """
     pool.check(upload.options)
     with _spool() as spool:
-        await _fill(spool, body, limit_bytes)
+        await fill(spool, body, limit_bytes)
         source = await _in_thread(_open, spool, upload.raw)
         try:
             return await _hear(source, upload, pool, spend)
@@ -72,7 +72,8 @@ def _spool() -> FileIO:
         raise _no_room(error) from error
 
 
-async def _fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> None:
+async def fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> None:
+    """Write the whole body. Raises ``Refused``: MESSAGE_TOO_BIG, IDLE, NOT_READY for a disk that does not take it."""
     size, waiting = 0, bytearray()
     try:
         while True:

@@ -37,13 +37,14 @@ class Machine:
     """A booted container on the host's network. What it writes is gone with it."""
 
     def __init__(self, leader: int, log: Path) -> None:
-        self._leader = leader
+        self.leader = leader
+        """Its first process, as the host numbers it."""
         self.log = log
         """What it said on its console."""
 
     def run(self, *command: str, check: bool = True, limit_s: float = 60.0, text: str = "") -> str:
         """What a command of root's prints inside."""
-        inside = ["nsenter", "-t", str(self._leader), "-a", *command]
+        inside = ["nsenter", "-t", str(self.leader), "-a", *command]
         done = subprocess.run(
             inside, env=ENVIRONMENT, input=text, capture_output=True, text=True, timeout=limit_s, check=False
         )
@@ -110,7 +111,7 @@ class Machine:
     @property
     def on(self) -> bool:
         """Whether it runs."""
-        return Path(f"/proc/{self._leader}").exists()
+        return Path(f"/proc/{self.leader}").exists()
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Guest:
         counted: bool = False,
         kernel: str = "",
     ) -> None:
-        self.ports = dict(zip(ports, _free_ports(len(ports)), strict=True))
+        self.ports = dict(zip(ports, free_ports(len(ports)), strict=True))
         self.console = folder / "console.log"
         self.began = time.monotonic()
         self.booted_s: float | None = None
@@ -156,7 +156,7 @@ class Guest:
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-30:])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free TCP ports of the loopback; nobody else takes them in the moment until QEMU does."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:

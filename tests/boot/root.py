@@ -33,6 +33,20 @@ def base(arch: str) -> Path:
     return tar
 
 
+def bare(suite: str, packages: tuple[str, ...]) -> Path:
+    """The tar of a Debian with systemd and these packages, of this machine's architecture, and nothing of ours."""
+    digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    tar = ROOTS / f"{suite}-{digest}.tar"
+    if not tar.exists():
+        ROOTS.mkdir(parents=True, exist_ok=True)
+        new = tar.with_suffix(".new.tar")
+        wanted = ",".join(("systemd-sysv", "dbus", "udev", "init-system-helpers", *packages))
+        command = ["mmdebstrap", "--quiet", "--variant=apt", '--aptopt=APT::Install-Recommends "false"']
+        subprocess.run([*command, f"--include={wanted}", suite, new], check=True, timeout=BUILD_S)
+        new.rename(tar)
+    return tar
+
+
 @contextlib.contextmanager
 def installed(arch: str) -> Iterator[Path]:
     """A root file system to boot, not to write to. Others of older checkouts are removed unless they are in use."""

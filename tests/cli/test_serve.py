@@ -65,7 +65,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         state = ["--no-tls", "--state-dir", str(tmp_path)]
         command = [*APPLIANCE, "serve", "--port", str(taken.getsockname()[1]), *state]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "cannot listen on 127.0.0.1" in done.stderr
 
 

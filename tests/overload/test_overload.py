@@ -28,7 +28,8 @@ def found(request: pytest.FixtureRequest) -> tuple[Overload, Strain]:
 
     async def work() -> tuple[Overload, Strain]:
         async with small_box(model.name, limited) as child:
-            return await overload(child, sentences), await strain(child, sentences * 2, limited, cores)
+            # the second talk is long enough for every step back to be taken before it ends
+            return await overload(child, sentences), await strain(child, sentences * 4, limited, cores)
 
     try:
         with quota(cores) as limited:

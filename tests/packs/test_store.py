@@ -635,3 +635,21 @@ def test_vosk_loads_what_was_installed(store):
     recognizer = vosk.KaldiRecognizer(vosk.Model(str(store.path("vosk-tiny-en"))), 16000)
     recognizer.AcceptWaveform(bytes(32000))
     assert json.loads(recognizer.FinalResult())["text"] == ""
+
+
+def test_what_an_image_brings_along_is_there_and_stays(tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped"
+    shutil.copytree(packs.embedded()["kiosk-words"], shipped / "vosk-model-small-xx-0.1")
+    monkeypatch.setattr("appliance.packs.store.SHIPPED", shipped)
+    store = Store(tmp_path / "own")
+    assert store.path("vosk-model-small-xx-0.1") == shipped / "vosk-model-small-xx-0.1"
+    assert "vosk-model-small-xx-0.1" in {pack.name for pack in store.installed()}
+    with pytest.raises(PackError, match="comes with the software"):
+        store.remove("vosk-model-small-xx-0.1")
+
+
+def test_an_engine_without_a_module_for_this_python_is_not_there(monkeypatch):
+    """As pocketsphinx on a Python that it has no wheel for: its model alone is of no use."""
+    assert "pocketsphinx-en-us" in packs.embedded()
+    monkeypatch.setattr("appliance.packs.store.EXTENSION_SUFFIXES", [".cpython-312-nowhere.so"])
+    assert "pocketsphinx-en-us" not in packs.embedded()

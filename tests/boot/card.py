@@ -1,0 +1,194 @@
+"""The very image for the card, booted on an emulated board as it is: set up by its appliance.txt, reached by ssh.
+
+QEMU does not run the boards' firmware: kernel, initial RAM disk, device tree and command line are taken from the FAT
+partition, as the firmware does.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.boot.qemu import GuestError, free_ports
+
+OFFSET = "@@4M"
+"""Where the FAT partition begins, as mtools want to be told."""
+SIZE_MIB = 2048
+"""Of the card: larger than the image, so that there is something to grow into; QEMU wants a power of two."""
+BOOT_S = 600.0
+SSH_PORT, PORT = 22, 8080
+
+
+class Board(NamedTuple):
+    """What QEMU emulates, and what the kernel is told for that."""
+
+    machine: tuple[str, ...]
+    disk: str
+    network: str
+    kernel: str
+    dtb: str = ""
+    serials: int = 1
+
+
+BOARDS = {
+    # the drivers named there wait for firmware that QEMU has not got
+    "raspi3b": Board(
+        ("-M", "raspi3b"), "if=sd,file={image},format=raw", "usb-net,netdev=lan",
+        "modprobe.blacklist=vc4,bcm2835_v4l2,snd_bcm2835,hci_uart,btbcm", "bcm2837-rpi-3-b.dtb", 2,
+    ),
+    "virt": Board(
+        ("-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-accel", "tcg,thread=multi"),
+        "if=virtio,file={image},format=raw", "virtio-net-pci,netdev=lan,romfile=", "console=ttyAMA0",
+    ),
+}  # fmt: skip
+
+
+class Card:
+    """A card of its own with the image on it. Nobody else changes it while it is in a board."""
+
+    def __init__(self, image: Path, place: Path) -> None:
+        self.path = place / "card.img"
+        subprocess.run(["cp", "--sparse=always", image, self.path], check=True)
+        subprocess.run(["truncate", "-s", f"{SIZE_MIB}M", self.path], check=True)
+
+    def write(self, name: str, text: str) -> None:
+        """What the owner writes with his computer."""
+        self._mtools("mcopy", "-o", "-", f"::{name}", text=text)
+
+    def read(self, name: str) -> str | None:
+        """A file of the FAT partition as text; None when there is none."""
+        done = self._mtools("mtype", f"::{name}", check=False)
+        return done.stdout.replace("\r\n", "\n") if done.returncode == 0 else None
+
+    def names(self) -> list[str]:
+        """The files at the top of the FAT partition."""
+        return self._mtools("mdir", "-b").stdout.replace("::/", "").split()
+
+    def take(self, name: str, folder: Path) -> Path:
+        """A copy of a file of the FAT partition."""
+        self._mtools("mcopy", "-o", f"::{name}", str(folder))
+        return folder / name
+
+    def _mtools(
+        self, tool: str, *arguments: str, text: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        command = [tool, "-i", f"{self.path}{OFFSET}", *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", check=False)
+        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        return done
+
+
+class Key(NamedTuple):
+    """A key pair of the owner, for ssh."""
+
+    private: Path
+    public: str
+
+
+def ssh_key(folder: Path) -> Key:
+    private = folder / "owner"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "owner@test", "-f", private], check=True)
+    return Key(private, private.with_suffix(".pub").read_text().strip())
+
+
+class Running:
+    """A board with power. What it writes to the card stays there, also when the plug is pulled."""
+
+    def __init__(self, card: Card, board: str, folder: Path, key: Key) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        emulated = BOARDS[board]
+        self.began = time.monotonic()
+        self.ports = dict(zip((SSH_PORT, PORT), free_ports(2), strict=True))
+        self.consoles = [folder / f"console-{number}.log" for number in range(emulated.serials)]
+        self._key = key
+        self._log = folder / "qemu.log"
+        names = card.names()
+        kernel = card.take(next(name for name in names if name.startswith("vmlinuz")), folder)
+        initrd = card.take(next(name for name in names if name.startswith("initrd")), folder)
+        told = (card.read("cmdline.txt") or "").strip()
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{outer}-:{inner}" for inner, outer in self.ports.items())
+        command = [
+            "qemu-system-aarch64", *emulated.machine, "-nographic", "-no-reboot", "-monitor", "none",
+            "-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{told} {emulated.kernel}",
+            "-drive", emulated.disk.format(image=card.path),
+            "-netdev", f"user,id=lan{forwards}", "-device", emulated.network,
+        ]  # fmt: skip
+        if emulated.dtb:
+            command += ["-dtb", str(card.take(emulated.dtb, folder))]
+        for console in self.consoles:
+            command += ["-serial", f"file:{console}"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_up(self, limit_s: float = BOOT_S) -> float:
+        """Until the owner can log in; seconds since power."""
+        end = self.began + limit_s
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                raise GuestError(f"QEMU has ended: {self._log.read_text(errors='replace')}\n{self.said()}")
+            try:
+                self.run("true", 30)
+                return time.monotonic() - self.began
+            except (GuestError, subprocess.TimeoutExpired):
+                time.sleep(2)
+        raise GuestError(f"nobody can log in after {limit_s:.0f} s\n{self.said()}")
+
+    def run(self, command: str, limit_s: float = 180.0, *, check: bool = True, data: bytes = b"") -> str:
+        """What a command of root's prints; ``data`` is its input."""
+        done = subprocess.run([*self._ssh(), command], input=data, capture_output=True, timeout=limit_s, check=False)
+        output = (done.stdout + done.stderr).decode(errors="replace").strip()
+        if check and done.returncode:
+            raise GuestError(f"{command}: status {done.returncode}\n{output}")
+        return output
+
+    def start(self, command: str) -> subprocess.Popen[bytes]:
+        """The same without waiting."""
+        return subprocess.Popen(
+            [*self._ssh(), command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def until(self, command: str, answer: str, limit_s: float = 240.0) -> str:
+        """Ask until ``answer`` is part of what the command prints; all that it prints then."""
+        end = time.monotonic() + limit_s
+        while answer not in (output := self.run(command, check=False)):
+            if time.monotonic() > end:
+                raise GuestError(f"{command}: no {answer!r} in {limit_s:.0f} s, but\n{output}\n{self.said()}")
+            time.sleep(2)
+        return output
+
+    def wait_ready(self, limit_s: float = 400.0) -> str:
+        """Until the service is ready; its status line."""
+        self.until("systemctl show appliance --property=ActiveState", "ActiveState=active", limit_s)
+        return self.run("systemctl show appliance --property=StatusText --value")
+
+    def put(self, data: bytes, path: str) -> None:
+        """A file of root's."""
+        self.run(f"cat >{shlex.quote(path)}", 300, data=data)
+
+    def said(self) -> str:
+        """The ends of what was said on the consoles."""
+        return "\n".join(
+            "\n".join(console.read_text(errors="replace").splitlines()[-25:])
+            for console in self.consoles
+            if console.exists()
+        )
+
+    def pull_the_plug(self) -> None:
+        """Off at once; also when it is off already."""
+        self._process.kill()
+        self._process.wait()
+
+    def _ssh(self) -> list[str]:
+        options = {
+            "Port": str(self.ports[SSH_PORT]), "IdentityFile": str(self._key.private), "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "BatchMode": "yes",
+            "ConnectTimeout": "20", "ServerAliveInterval": "20", "ServerAliveCountMax": "6",
+        }  # fmt: skip
+        return [
+            "ssh",
+            *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
+            "root@127.0.0.1",
+        ]

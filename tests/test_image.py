@@ -1,0 +1,49 @@
+"""The recipes of image/, as far as they can be judged without building anything."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+CHECKOUT = Path(__file__).parents[1]
+IMAGE = CHECKOUT / "image"
+SCRIPTS = [path for path in IMAGE.rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!/bin/")]
+LOCKED = dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (IMAGE / "wheels.lock").read_text()))
+
+
+def test_the_lock_has_what_the_project_asks_for() -> None:
+    """`image/lock` has to be run after a change of pyproject.toml."""
+    asked = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert len(asked) > 10
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(LOCKED[requirement.name.lower().replace("_", "-")]), requirement
+
+
+def test_every_file_of_the_lock_has_a_hash() -> None:
+    entries = re.split(r"(?m)^(?=[a-z])", (IMAGE / "wheels.lock").read_text())[1:]
+    assert len(entries) == len(LOCKED)
+    assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", entry)] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(IMAGE)))
+def test_the_shell_understands_it(script: Path) -> None:
+    shell = script.read_text().splitlines()[0].removeprefix("#!").split()[0]
+    done = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_package_and_the_installation_start_the_same_units() -> None:
+    """Those of the preset, in every place that names them."""
+    preset = set(re.findall(r"enable (\S+)", (CHECKOUT / "systemd/system-preset/80-appliance.preset").read_text()))
+    installed = re.search(r"units=\((.*?)\)", (IMAGE / "install").read_text())
+    assert installed
+    assert set(installed[1].split()) == preset
+    for script in (IMAGE / "package").iterdir():
+        named = re.search(r'(?m)^units="(.*)"', script.read_text())
+        assert named
+        assert set(named[1].split()) == preset
