@@ -136,6 +136,16 @@ class Accounts:
         """Whose key this is, for what is no stream; tokens do not count. Raises ``Refused``: the first three above."""
         return self._guest(keys, None, address).account
 
+    def good(self, account: Account) -> bool:
+        """Whether the key still counts of somebody whom ``check`` let in. The keys' file is looked at once a second."""
+        if account.anonymous:
+            return True
+        now = self._clock()
+        if not 0 <= now - self._looked < LOOK_S:
+            self._refresh()
+        key = self._keys.get(account.id)
+        return key is not None and not key.expired(now)
+
     def issue(
         self,
         account: Account,
@@ -218,12 +228,9 @@ class Accounts:
     def _spend(self, account: Account, seconds: float) -> Kind | None:
         if account.anonymous:
             return None
-        now = self._clock()
-        if not 0 <= now - self._looked < LOOK_S:
-            self._refresh()
-        used = self._usage.add(account.id, seconds)
+        good, used = self.good(account), self._usage.add(account.id, seconds)
         key = self._keys.get(account.id)
-        if key is None or key.expired(now):
+        if key is None or not good:
             return Kind.BAD_KEY
         return Kind.QUOTA_EXCEEDED if key.used_up(used) else None
 

@@ -1,4 +1,4 @@
-"""The routes: health, the microphones' feeds, and every dialect at its own paths."""
+"""The routes: health, the microphones' feeds and the page for them, and every dialect at its own paths."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from appliance.core.problems import Kind, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
 from appliance.scheduling.pool import Pool
+from appliance.server import kiosk
 from appliance.server.connection import Connection, address_of, hold_back
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
@@ -81,6 +82,7 @@ class Service:
             Route("/metrics", self._metrics),
             Route("/v1/microphones", self._microphones),
             WebSocketRoute("/v1/microphones/{name}", self._microphone),
+            *kiosk.routes(),
             *self._extra,
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
@@ -165,13 +167,14 @@ class Service:
         if refusal is not None or feed is None:
             await socket.send_denial_response(refusal or Response(status_code=404))
             return
-        await feed.serve(socket)
+        account = socket.state.account if self._guarded else None
+        await feed.serve(socket, lambda: account is None or self._accounts.good(account))
 
     async def _barred(self, request: HTTPConnection) -> Response | None:
         """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.
 
         On loopback there is no key, so the name asked for must be loopback's own: a page whose name was made to point
-        here (DNS rebinding) still gives its own.
+        here (DNS rebinding) still gives its own. Whose key it is, where one is needed, is kept with the request.
         """
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
         if origin and _split(origin).netloc != host:
@@ -181,7 +184,7 @@ class Service:
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
             try:
-                self._accounts.check((key,) if key else (), address_of(request))
+                request.state.account = self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:
                 self.sessions.refusals.add(FEEDS, refused.problem)
                 await hold_back(self._accounts, refused.problem, address_of(request))

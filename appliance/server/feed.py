@@ -52,10 +52,13 @@ class Feed:
         """The microphone's state is another."""
         self._tell(self._state(), optional=False)
 
-    async def serve(self, socket: WebSocket) -> None:
-        """One subscriber, until it goes, is dropped for reading too slowly, or the feed ends."""
+    async def serve(self, socket: WebSocket, admitted: Callable[[], bool] = lambda: True) -> None:
+        """One subscriber, until it goes, is dropped for reading too slowly, or the feed ends.
+
+        ``admitted`` is asked before each message whether this subscriber may still listen.
+        """
         await socket.accept()
-        subscriber = _Subscriber()
+        subscriber = _Subscriber(admitted)
         subscriber.messages.append(self._state())
         subscriber.work.set()
         self._subscribers.add(subscriber)
@@ -90,7 +93,8 @@ class Feed:
 
 
 class _Subscriber:
-    def __init__(self) -> None:
+    def __init__(self, admitted: Callable[[], bool]) -> None:
+        self._admitted = admitted
         self.messages: deque[str] = deque()
         self.work = asyncio.Event()
         self._goodbye: tuple[int, str] | None = None
@@ -103,6 +107,9 @@ class _Subscriber:
         with contextlib.suppress(WebSocketDisconnect):
             while self.messages or self._goodbye is None:
                 while self.messages:
+                    if not self._admitted():
+                        await socket.close(1008, "the key is not good any more")
+                        return
                     await socket.send_text(self.messages.popleft())
                 self.work.clear()
                 if self._goodbye is None:

@@ -85,23 +85,25 @@ async def running(
     audio: Audio | None = None,
     pace: float = 0.0,
     options: dict[str, Any] | None = None,
-    **environment: str,
+    **more: str,
 ) -> AsyncIterator[Application]:
     """Start ``apps/<script>``.
 
     ``pace``: 1 sends the audio in real time, 2 twice as fast, 0 as fast as it goes. ``options``: what the customer
     chose, in the SDK's own names.
     """
-    told = {"BASE_URL": base_url, "API_KEY": key, "OPTIONS": json.dumps(options or {}), **environment}
+    told = {"BASE_URL": base_url, "API_KEY": key, "OPTIONS": json.dumps(options or {}), **more}
     if audio is not None:
         told |= {
             "AUDIO": str(audio.path),
             "CHUNK": str(audio.chunk),
             "CHUNK_S": str(0.1 / pace if pace else 0),
         }
+    if sdk.registry == "npm":
+        command(sdk, APPS / "lines.mjs")
     process = await asyncio.create_subprocess_exec(
-        *_command(sdk, script), *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=1 << 22,
-        env=_environment(sdk) | told,
+        *command(sdk, APPS / script), *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=1 << 22,
+        env=environment(sdk) | told,
     )  # fmt: skip
     application = Application(process)
     reading = asyncio.create_task(_read(application))
@@ -121,17 +123,18 @@ def require(sdk: Sdk) -> None:
         pytest.skip(f"{sdk.title} is not installed; make clients does it")
 
 
-def _command(sdk: Sdk, script: str) -> list[str]:
+def command(sdk: Sdk, program: Path) -> list[str]:
+    """What runs the program with this SDK and nothing of ours. Skips without the SDK."""
     require(sdk)
     if sdk.registry == "PyPI":
-        return [sys.executable, "-S", "-P", str(APPS / script)]  # -S: without our own packages
+        return [sys.executable, "-S", "-P", str(program)]  # -S: without our own packages
     require(NODE)
-    for name in (script, "lines.mjs"):  # beside its node_modules, which is where imports are looked up
-        shutil.copy(APPS / name, sdk.folder / name)
-    return [str(NODE_PROGRAM), str(sdk.folder / script)]
+    beside = sdk.folder / program.name  # its node_modules, which is where imports are looked up
+    shutil.copy(program, beside)
+    return [str(NODE_PROGRAM), str(beside)]
 
 
-def _environment(sdk: Sdk) -> dict[str, str]:
+def environment(sdk: Sdk) -> dict[str, str]:
     """Little, so that nothing of this machine's set-up is mistaken for the customer's."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "PYTHONPATH": f"{sdk.folder}{os.pathsep}{APPS}", "PYTHONDONTWRITEBYTECODE": ""}

@@ -81,10 +81,10 @@ async def page(
     ]
     if sdk is not None:
         routes.append(Mount("/sdk", StaticFiles(directory=sdk)))
-    async with _served(Starlette(routes=routes)) as address, _profile() as profile:
+    async with _served(Starlette(routes=routes)) as address, profile() as folder:
         process = await asyncio.create_subprocess_exec(
             program, *CHROMIUM, f"--use-file-for-fake-audio-capture={microphone.path}%noloop",
-            f"--user-data-dir={profile}", address, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
+            f"--user-data-dir={folder}", address, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
         )  # fmt: skip
         application = Application(process)
         try:
@@ -112,7 +112,8 @@ async def _served(app: Starlette) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _profile() -> AsyncIterator[str]:
+async def profile() -> AsyncIterator[str]:
+    """A folder for a browser that nobody has used before."""
     folder = tempfile.mkdtemp(prefix="browser-")
     try:
         yield folder

@@ -62,7 +62,7 @@ ELEVENLABS = pypi("elevenlabs", "2.78.0")
 ELEVENLABS_NODE = npm("@elevenlabs/elevenlabs-js", "2.73.0")
 ELEVENLABS_BROWSER = npm("@elevenlabs/client", "1.25.0")
 GNANI = pypi("gnani-vachana", "0.8.2")
-"""Installed with the development tools, and used in the tests' own process."""
+"""Also among the development tools, and there used in the tests' own process."""
 SPEECHALL = pypi("speechall", "2.2.0")
 WEBSOCKETS = pypi("websockets", "16.0")
 """For protocols without an SDK: the library that their examples use."""
@@ -100,6 +100,7 @@ SDKS = (
     CARTESIA_NODE,
     ELEVENLABS,
     ELEVENLABS_BROWSER,
+    GNANI,
     SPEECHALL,
     WEBSOCKETS,
     LIVEKIT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
@@ -209,6 +210,31 @@ def test_feeds_are_not_for_foreign_pages_nor_unknown_names() -> None:
             async with connect(url(daemon, "ws") + "/v1/microphones/desk") as socket:
                 first = json.loads(await socket.recv())
                 assert (first["type"], first["name"]) == ("microphone", "desk")
+
+    run(work)
+
+
+def test_a_feed_ends_with_its_key() -> None:
+    """Whoever was shut out hears nothing of what is said from then on."""
+
+    async def work() -> None:
+        microphone = {"name": "desk", "device": "no such card"}
+        async with box(fake(), server={"auth": "keys"}, microphones=[microphone]) as daemon:
+            keys, feed = Keys(daemon.config.state_dir / "accounts"), daemon._service._feeds["desk"]
+            made, text = keys.create("tablet", now=time.time())
+            async with connect(f"{url(daemon, 'ws')}/v1/microphones/desk?key={text}") as socket:
+                assert json.loads(await socket.recv())["type"] == "microphone"
+                feed.publish(Partial(0, "heard", (), 0, 0, 100))
+                while json.loads(await socket.recv())["type"] != "partial":
+                    pass
+                keys.revoke(made.id)
+                daemon.accounts._looked = 0.0  # a second later
+                feed.publish(Partial(0, "not heard", (), 0, 0, 200))
+                with pytest.raises(ConnectionClosed) as closed:
+                    while "not heard" not in str(await socket.recv()):
+                        pass
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1008
 
     run(work)
 
