@@ -11,8 +11,14 @@ import pytest
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
-SANDBOXED = {"appliance.service": 1.5, "appliance-model@.service": 1.5, "appliance-selftest.service": 1.5}
-"""Unit -> most exposure that ``systemd-analyze security`` may find. The others run one command of root's."""
+SANDBOXED = {
+    "appliance.service": 1.5, "appliance-model@.service": 1.5, "appliance-selftest.service": 1.5,
+    "appliance-trial.service": 3.5, "appliance-update.service": 3.0, "appliance-stick@.service": 4.0,
+}  # fmt: skip
+"""Unit -> most exposure that ``systemd-analyze security`` may find. The others run one command of root's.
+
+Who changes the program is root, which is where most of it comes from.
+"""
 TOO_NEW = {
     "RestartSteps", "RestartMaxDelaySec", "RestartMode", "ExitType", "OpenFile", "MemoryZSwapMax", "StartupMemoryMax",
     "LogFilterPatterns", "ReloadSignal", "PrivatePIDs", "ProtectControlGroupsEx", "DelegateNamespaces",
@@ -30,7 +36,8 @@ def units(tmp_path: Path) -> Path:
     command.chmod(0o755)
     for unit in UNITS.iterdir():
         if unit.suffix in (".service", ".timer", ".path"):
-            (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/appliance", str(command)))
+            text = unit.read_text().replace("/usr/bin/appliance", str(command))
+            (tmp_path / unit.name).write_text(text.replace("/usr/libexec/appliance", str(UNITS / "libexec")))
     return tmp_path
 
 
@@ -118,3 +125,41 @@ def test_what_is_enabled_exists() -> None:
 def _settings(unit: Path) -> list[tuple[str, str]]:
     lines = (line.strip() for line in unit.read_text().splitlines())
     return [(key, value) for key, sign, value in (line.partition("=") for line in lines if line[:1] != "#") if sign]
+
+
+def test_what_the_daemon_asks_root_for_has_a_unit_that_waits_for_it() -> None:
+    """File in the runtime directory -> the path unit that is enabled, and what it starts does away with it first."""
+    from appliance.controls import POWEROFF
+    from appliance.server.updates import ASK, SPOOL
+
+    preset = (UNITS / "system-preset" / "80-appliance.preset").read_text()
+    for name in (POWEROFF, ASK):
+        assert ("PathExists", f"/run/appliance/{name}") in _settings(UNITS / f"appliance-{name}.path")
+        assert f"enable appliance-{name}.path" in preset
+        first = next(
+            value for key, value in _settings(UNITS / f"appliance-{name}.service") if key.startswith("ExecStart")
+        )
+        assert first.endswith(f"/bin/rm -f /run/appliance/{name}")
+    assert ("ExecStopPost", f"+/bin/rm -f /var/cache/appliance/{SPOOL}") in _settings(
+        UNITS / "appliance-update.service"
+    )
+
+
+def test_what_guards_the_program_is_called_around_every_start_and_after_every_trial() -> None:
+    settings = _settings(UNITS / "appliance.service")
+    guard = "/usr/libexec/appliance/guard"
+    for key, what in (("ExecStartPre", "starting"), ("ExecStartPost", "ready"), ("ExecStopPost", "ended")):
+        assert [value for name, value in settings if name == key] == [f"+-{guard} {what}"]
+    trial = _settings(UNITS / "appliance-trial.service")
+    assert ("ExecStopPost", f"{guard} settle") in trial
+
+
+def test_there_is_time_for_a_trial() -> None:
+    """The unit is ended by systemd only if the trial does not end by itself."""
+    from appliance.update import stage, trial
+
+    longest = trial.STOP_S + trial.START_S + trial.PROVE_S + 60
+    took = dict(_settings(UNITS / "appliance-trial.service"))
+    assert int(took["TimeoutStartSec"]) > longest
+    for unit in ("appliance-update.service", "appliance-stick@.service"):
+        assert int(dict(_settings(UNITS / unit))["TimeoutStartSec"]) > int(took["TimeoutStartSec"]) + stage.COMPILE_S

@@ -12,6 +12,8 @@ NAMESPACE = "appliance-update"
 """A signature made for something else does not count."""
 TOOL = "ssh-keygen"
 TOOL_S = 30.0
+NOBODY = "No principal matched"
+"""What it says then; all else is trouble of its own, or with what it was given."""
 SIGNATURE_BYTES = 16 << 10
 HOW = (
     f'put a line like  NAME namespaces="{NAMESPACE}" ssh-ed25519 AAAA...  '
@@ -36,6 +38,9 @@ def signer(data: bytes, signature: bytes, signers: Path) -> str:
             )
             if checked.returncode == 0:
                 return principal
+        said = found.stderr.decode(errors="replace").strip()
+    if found.returncode and NOBODY not in said:
+        raise NotTaken(f"its signature cannot be checked: {said or TOOL}")
     raise NotTaken(f"it is not signed by anybody whom this box trusts; who that is says {signers}")
 
 

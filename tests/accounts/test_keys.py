@@ -271,3 +271,14 @@ def test_processes_that_create_at_once_lose_no_key(folder):
     keys = Keys(folder)
     assert sorted(keys.find(text).name for text in texts) == sorted(key.name for key in keys.all())
     assert len({key.id for key in keys.all()}) == len(texts) == 30
+
+
+def test_what_is_as_by_default_is_not_written(folder):
+    """So that a program from before a field was added reads what one from after it has written."""
+    keys = Keys(folder)
+    key, _ = keys.create("first", now=1.0)
+    assert set(json.loads((folder / "keys.json").read_bytes())["keys"][0]) == {"id", "name", "digest", "created"}
+    keys.change(key.id, admin=True)
+    assert json.loads((folder / "keys.json").read_bytes())["keys"][0]["admin"] is True
+    keys.change(key.id, admin=False)
+    assert "admin" not in json.loads((folder / "keys.json").read_bytes())["keys"][0]

@@ -54,7 +54,9 @@ def test_create_prints_the_key_once(run, folder):
 @pytest.mark.parametrize(
     ("words", "fields"),
     [
-        ([], {"streams": None, "seconds": None, "expires": None, "streaming": True, "terms": True}),
+        ([], {"streams": None, "seconds": None, "expires": None, "streaming": True, "terms": True, "admin": False}),
+        (["--admin"], {"admin": True, "state": "good, may update"}),
+        (["--no-admin"], {"admin": False, "state": "good"}),
         (["--streams", "3"], {"streams": 3}),
         (["--streams", "0"], {"streams": None}),
         (["--minutes", "1.5"], {"seconds": 90}),
