@@ -132,7 +132,7 @@ def test_no_password_and_no_key_of_anybody_is_in_the_image(image: Path, tmp_path
     assert shadow
     assert {line.split(":")[1] for line in shadow.splitlines()} <= {"*", "!", "!*", "!!"}
     names = subprocess.run(["unsquashfs", "-ls", root], check=True, capture_output=True, text=True).stdout
-    for secret in ("ssh_host_", "authorized_keys", "keys.json", "random-seed"):
+    for secret in ("/ssh_host_", "/authorized_keys", "/keys.json", "systemd/random-seed\n"):
         assert secret not in names
 
 
@@ -185,7 +185,10 @@ def test_the_root_cannot_be_written_to(pi: Pi) -> None:
 
 def test_the_data_partition_has_grown_to_the_card(pi: Pi) -> None:
     assert int(pi.running.run("df --block-size=1M --output=size /data | tail -1")) > SIZE_MIB / 2
-    assert pi.running.run("findmnt -no TARGET --source LABEL=appliance-data | sort").split() == [
+    mounted = pi.running.run(
+        "findmnt -rno TARGET,MAJ:MIN | grep \" $(findmnt -no MAJ:MIN /data)$\" | cut -d' ' -f1 | sort"
+    )
+    assert mounted.split() == [
         "/data", "/var/lib/appliance-update", "/var/lib/private", "/var/lib/systemd/timesync",
     ]  # fmt: skip
 
