@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from appliance.core.events import AnyEvent
 from appliance.core.options import SessionOptions
 from appliance.dialects.native import Native
 from appliance.engines.registry import EngineError
+from appliance.memory import settle
 from appliance.packs.disk import PackError
 from appliance.packs.selection import Selection, select
 from appliance.packs.store import Store
@@ -238,8 +238,7 @@ class Daemon:
             phrase = await asyncio.to_thread(canary.load)
             await calibrate(self.pool, self.config.state_dir / "calibration.json", phrase.samples, self._profile.title)
         self.pool.held = ""
-        gc.collect()
-        gc.freeze()  # what is there now stays; collections need not look at it again
+        settle()
 
     def stop(self) -> None:
         """Drain and end. Asked a second time, it ends without draining."""
