@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -27,6 +26,7 @@ from appliance.config import Config, ConfigError
 from appliance.controls import Controls
 from appliance.dialects.native import Native
 from appliance.engines.registry import EngineError
+from appliance.memory import settle
 from appliance.microphones import Microphones
 from appliance.packs.disk import PackError
 from appliance.packs.selection import Selection, select
@@ -235,8 +235,7 @@ class Daemon:
             phrase = await asyncio.to_thread(canary.load)
             await calibrate(self.pool, self.config.state_dir / "calibration.json", phrase.samples, self._profile.title)
         self.pool.held = ""
-        gc.collect()
-        gc.freeze()  # what is there now stays; collections need not look at it again
+        settle()
 
     def stop(self) -> None:
         """Drain and end. Asked a second time, it ends without draining."""

@@ -36,7 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
     # its transcripts are subtitles if the client so wishes
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
     "packs":                      (*VOCABULARY, "engines.registry", "packs"),
-    "scheduling":                 ("core", "engines.registry", "packs.languages", "scheduling"),
+    "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling"),
     "scheduling.worker":          ("core", "scheduling", "text"),
     "accounts":                   (*VOCABULARY, "accounts"),
     "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),

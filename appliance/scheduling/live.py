@@ -34,6 +34,10 @@ HEARD = (Cause.SILENCE, Cause.LONGEST)
 Sink = Callable[[AnyEvent], None]
 
 
+def _nobody(event: AnyEvent) -> None:
+    """The sink of a session that is over."""
+
+
 class LiveSession:
     """One stream as the rest of the daemon sees it; its events go to ``sink``, the last of them is ``Closed``."""
 
@@ -138,9 +142,10 @@ class LiveSession:
         self.alive = False
         self.journal.forget()
         self._room.set()
+        sink, self._sink = self._sink, _nobody
         self._on_over(self)
         if problem is not None:
-            self._sink(Closed(self._heard, problem))
+            sink(Closed(self._heard, problem))
 
     def told(self, message: Report | Failed) -> None:
         """What the worker says of this session."""

@@ -10,7 +10,6 @@ exists once per process (docs/decisions/0004).
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import select
 import signal
@@ -24,6 +23,7 @@ import msgspec
 
 from appliance.core.ports import Recognizer, VadModel
 from appliance.engines.registry import EngineError, detector, load
+from appliance.memory import settle
 from appliance.scheduling.messages import (
     Alive,
     Broken,
@@ -56,8 +56,7 @@ def main() -> None:
         _tell(told, Broken("voice detector", f"the voice detector {plan.detector} cannot be used: {error}"))
         return
     _tell(told, Ready())
-    gc.collect()
-    gc.freeze()  # a collection in a worker would otherwise touch, and so copy, every page
+    settle()  # a collection in a worker would otherwise touch, and so copy, every page
     _serve(control, plan, recognizers, voice, told)
 
 

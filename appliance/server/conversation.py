@@ -7,7 +7,6 @@ already heard.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections import deque
@@ -139,8 +138,10 @@ class Conversation:
         try:
             done, _ = await asyncio.wait({*tasks, replaced}, return_when=asyncio.FIRST_COMPLETED)
             for task in done & tasks:
-                with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or reads no more
-                    task.result()
+                # not by result(), which raises it: then it would know this frame, which knows its task
+                error = task.exception()
+                if error is not None and not isinstance(error, WebSocketDisconnect | TimeoutError):
+                    raise error  # those: the client is gone, or reads no more
             return replaced not in done
         finally:
             for task in (*tasks, replaced):

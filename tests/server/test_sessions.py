@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.accounts.keys import Keys
+from appliance.bench.costumes import COSTUMES, Costume
+from appliance.bench.dialects import dialled
 from appliance.config import ConfigError
 from appliance.daemon import Daemon
+from appliance.scheduling.live import LiveSession
+from appliance.server.conversation import Conversation
 from tests.box import box, fake, run, url
 from tests.speech import silence, tone
 
@@ -391,3 +397,38 @@ def test_who_waits_for_the_end_of_a_session_that_fails_is_told_of_both(monkeypat
                 assert said[-1]["message_type"] == "SessionTerminated"
 
     run(work)
+
+
+@pytest.mark.parametrize("leaves", ["after its last words", "in mid-word", "without a word"])
+def test_a_session_that_is_over_is_no_work_for_the_garbage_collector(leaves: str) -> None:
+    """Each has some 6 KiB in pieces that the C library keeps apart. Until they are collected, which may take minutes,
+    others come to lie between them, and the daemon's memory grows (docs/performance.md)."""
+
+    async def visit(daemon: Daemon, costume: Costume) -> None:
+        async with dialled(url(daemon), costume) as socket:
+            for message in costume.first:
+                await socket.send(message)
+            await socket.send(costume.wrap(SAYING))
+            if leaves == "without a word":
+                socket.transport.abort()
+            elif leaves == "after its last words" and costume.last:
+                for message in costume.last:
+                    await socket.send(message)
+                await ended(socket)
+
+    async def work() -> None:
+        async with box(**FAST) as daemon:
+            for costume in COSTUMES:
+                await visit(daemon, costume)
+            opened.append(daemon.pool.opened)
+
+    opened: list[int] = []
+    kept = (Conversation, LiveSession)
+    gc.disable()
+    try:
+        run(work)
+        left = Counter(type(one).__name__ for one in gc.get_objects() if type(one) in kept)
+    finally:
+        gc.enable()
+    assert opened == [len(COSTUMES)]
+    assert not left
