@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from appliance.update.manifest import NotTaken
 from appliance.update.releases import Places, keep, try_next
-from appliance.update.service import Service
+from appliance.update.service import UNIT, Service, State
 from appliance.update.stage import Tell
 from appliance.update.verdict import Outcome, Verdict, save
 
@@ -88,7 +88,7 @@ class Trial:
         end = self._clock() + START_S
         while True:
             state = self._service.state()
-            self._same(state.run, run, state.over, state.said or state.result)
+            self._same(state, run)
             if state.active == "active":
                 return
             if state.said.startswith("no model"):
@@ -100,7 +100,7 @@ class Trial:
         while True:
             shown = self._prove()
             state = self._service.state()
-            self._same(state.run, run, state.over, state.said or state.result)
+            self._same(state, run)
             chances -= shown.proof is Proof.BAD
             if shown.proof is Proof.GOOD:
                 return shown.line
@@ -109,9 +109,11 @@ class Trial:
             self._tell(f"once more: {shown.line}")
             self._wait(end, f"it could not be proved in {PROVE_S:.0f} s: {shown.line}", AGAIN_S)
 
-    def _same(self, found: str, run: str, over: bool, said: str) -> None:
-        if over or found != run:
-            raise Failed(f"it ended by itself ({said})" if said else "it ended by itself")
+    def _same(self, state: State, run: str) -> None:
+        """It is still the one that was started."""
+        if state.over or state.run != run:
+            how = state.result if state.result not in ("", "success") else "and was started again"
+            raise Failed(f"it ended by itself ({how}); see: journalctl -u {UNIT}")
 
     def _wait(self, end: float, why: str, pause: float = LOOK_S) -> None:
         if self._clock() >= end:
