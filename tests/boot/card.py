@@ -6,13 +6,16 @@ partition, as the firmware does.
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.boot.qemu import GuestError, free_ports
+from tests.boot.root import CHECKOUT
 
 OFFSET = "@@4M"
 """Where the FAT partition begins, as mtools want to be told."""
@@ -81,6 +84,28 @@ class Card:
         return done
 
 
+def newer(folder: Path, *options: str) -> Path:
+    """An update of this checkout that calls itself newer than the image; ``options`` of image/bundle."""
+    root, bundle = folder / "newer", folder / "newer.appliance-update"
+    root.mkdir(parents=True)
+    later = os.environ | {"SOURCE_DATE_EPOCH": str(int(time.time()))}
+    install = [CHECKOUT / "image" / "install", root, "--arch", "arm64", "--python", "3.13", "--package"]
+    subprocess.run(install, check=True, env=later)
+    # hardly packed: made, and taken by an emulated board, in less time
+    subprocess.run([CHECKOUT / "image" / "bundle", root, bundle, *options], check=True, env=os.environ | {"LEVEL": "0"})
+    shutil.rmtree(root)
+    return bundle
+
+
+def stick(folder: Path, *files: Path) -> Path:
+    """A USB stick with a FAT file system and these files."""
+    image = folder / "stick.img"
+    subprocess.run(["truncate", "-s", "512M", image], check=True)
+    subprocess.run(["mkfs.vfat", "-F", "32", "-n", "STICK", image], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["mcopy", "-i", image, *files, "::"], check=True)
+    return image
+
+
 class Key(NamedTuple):
     """A key pair of the owner, for ssh."""
 
@@ -97,7 +122,7 @@ def ssh_key(folder: Path) -> Key:
 class Running:
     """A board with power. What it writes to the card stays there, also when the plug is pulled."""
 
-    def __init__(self, card: Card, board: str, folder: Path, key: Key) -> None:
+    def __init__(self, card: Card, board: str, folder: Path, key: Key, stick: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         emulated = BOARDS[board]
         self.began = time.monotonic()
@@ -116,6 +141,9 @@ class Running:
             "-drive", emulated.disk.format(image=card.path),
             "-netdev", f"user,id=lan{forwards}", "-device", emulated.network,
         ]  # fmt: skip
+        if stick is not None:
+            command += ["-drive", f"if=none,id=stick,file={stick},format=raw", "-device", "qemu-xhci"]
+            command += ["-device", "usb-storage,drive=stick"]
         if emulated.dtb:
             command += ["-dtb", str(card.take(emulated.dtb, folder))]
         for console in self.consoles:

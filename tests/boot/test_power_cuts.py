@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import os
 import random
-import subprocess
 import threading
 import time
 import zipfile
@@ -20,9 +19,8 @@ from pathlib import Path
 import pytest
 
 from appliance.packs.store import embedded
-from tests.boot.card import PORT, Card, Key, Running, ssh_key
+from tests.boot.card import PORT, Card, Key, Running, newer, ssh_key
 from tests.boot.clients import all_said, understood
-from tests.boot.root import CHECKOUT
 from tests.boot.test_card import QUICK, built
 from tests.box import run
 
@@ -44,7 +42,7 @@ class Household:
         self.owner: Key = ssh_key(folder)
         self.keys: list[str] = []
         self.boots = itertools.count()
-        self.update = folder / "newer.appliance-update"
+        self.update = newer(folder)
         self.model = folder / f"{MODEL}.zip"
         self.fresh()
 
@@ -115,15 +113,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
         kiosk = embedded()["kiosk-words"]
         for file in kiosk.rglob("*"):
             archive.write(file, Path(MODEL) / file.relative_to(kiosk))
-    root = house.folder / "newer"
-    root.mkdir()
-    later = os.environ | {"SOURCE_DATE_EPOCH": str(int(time.time()))}
-    subprocess.run(
-        [CHECKOUT / "image" / "install", root, "--arch", "arm64", "--python", "3.13", "--package"],
-        check=True,
-        env=later,
-    )
-    subprocess.run([CHECKOUT / "image" / "bundle", root, house.update], check=True, env=os.environ | {"LEVEL": "0"})
     yield house
     house.card.path.unlink()
 
