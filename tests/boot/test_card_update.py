@@ -1,4 +1,4 @@
-"""An update from a USB stick, plugged into the very image: nobody types anything. On the faster of the emulated boards."""
+"""An update from a USB stick, plugged into the very image on an emulated board: nobody types anything."""
 
 from __future__ import annotations
 
