@@ -38,10 +38,10 @@ class Updated(Box):
     """A box that takes updates. What it keeps is in ``kept``, and outlives it."""
 
     def version(self) -> str:
-        """Of the program that the daemon was started from, as its own environment has it."""
-        environment = self.machine.run("cat", f"/proc/{self.machine.show()['MainPID']}/environ")
-        tree = next(line[11:] for line in environment.split("\0") if line.startswith("PYTHONPATH="))
-        return str(json.loads(self.machine.run("cat", f"{tree}/release.json"))["version"])
+        """Of the program that the daemon was started from, as its own environment has it; empty while it is a shell."""
+        environment = self.machine.run("cat", f"/proc/{self.machine.show()['MainPID']}/environ", check=False)
+        tree = next((line[11:] for line in environment.split("\0") if line.startswith("PYTHONPATH=")), "")
+        return str(json.loads(self.machine.run("cat", f"{tree}/release.json"))["version"]) if tree else ""
 
     def update(self, file: str, *options: str) -> tuple[int, str]:
         """Status and words of the command."""
