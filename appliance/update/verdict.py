@@ -37,7 +37,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     @property
     def line(self) -> str:
         """For people."""
-        told = f"{self.version or 'the update'}: {self.outcome.value}"
+        told = f"{self.version}: {self.outcome.value}" if self.version else self.outcome.value
         return f"{told}: {self.why}" if self.why else told
 
 

@@ -70,7 +70,7 @@ def test_status(box: Box) -> None:
     flow.refused(box.places, "it is for another board", lambda: 7.0)
     assert run("--status").stdout == (
         "shipped  1.0\nupdate   2.0\nin use   2.0\nnow      nothing is done\n"
-        "last     the update: refused: it is for another board\n"
+        "last     refused: it is for another board\n"
     )
     told = json.loads(run("--status", "--json").stdout)
     assert (told["shipped"]["version"], told["running"]["version"], told["current"]) == ("1.0", "2.0", "2.0")
