@@ -186,7 +186,7 @@ def test_the_root_cannot_be_written_to(pi: Pi) -> None:
 def test_the_data_partition_has_grown_to_the_card(pi: Pi) -> None:
     assert int(pi.running.run("df --block-size=1M --output=size /data | tail -1")) > SIZE_MIB / 2
     mounted = pi.running.run(
-        "findmnt -rno TARGET,MAJ:MIN | grep \" $(findmnt -no MAJ:MIN /data)$\" | cut -d' ' -f1 | sort"
+        'findmnt -rno MAJ:MIN,TARGET | grep "^$(findmnt -rno MAJ:MIN /data) " | cut -d" " -f2 | sort'
     )
     assert mounted.split() == [
         "/data", "/var/lib/appliance-update", "/var/lib/private", "/var/lib/systemd/timesync",
