@@ -25,6 +25,10 @@ BOOT_S = 600.0
 SSH_PORT, PORT = 22, 8080
 
 
+TOLD = "systemd.journald.forward_to_console=yes systemd.journald.max_level_console=notice"
+"""So that what goes wrong before anybody can log in is in a test's report."""
+
+
 class Board(NamedTuple):
     """What QEMU emulates, and what the kernel is told for that."""
 
@@ -40,11 +44,11 @@ BOARDS = {
     # the drivers named there wait for firmware that QEMU has not got
     "raspi3b": Board(
         ("-M", "raspi3b"), "if=sd,file={image},format=raw", "usb-net,netdev=lan",
-        "modprobe.blacklist=vc4,bcm2835_v4l2,snd_bcm2835,hci_uart,btbcm", "bcm2837-rpi-3-b.dtb", 2,
+        f"modprobe.blacklist=vc4,bcm2835_v4l2,snd_bcm2835,hci_uart,btbcm {TOLD}", "bcm2837-rpi-3-b.dtb", 2,
     ),
     "virt": Board(
         ("-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-accel", "tcg,thread=multi"),
-        "if=virtio,file={image},format=raw", "virtio-net-pci,netdev=lan,romfile=", "console=ttyAMA0",
+        "if=virtio,file={image},format=raw", "virtio-net-pci,netdev=lan,romfile=", f"console=ttyAMA0 {TOLD}",
     ),
 }  # fmt: skip
 
