@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -22,9 +23,14 @@ def give_back() -> None:
     for as long as there are microphones and streams (docs/performance.md). Nothing to do with another C library.
     """
     with contextlib.suppress(AttributeError, OSError):
-        library = ctypes.CDLL(None)
-        library.mallopt(MMAP_THRESHOLD, LARGE)
-        library.mallopt(TRIM_THRESHOLD, 2 * LARGE)
+        _library().mallopt(MMAP_THRESHOLD, LARGE)
+        _library().mallopt(TRIM_THRESHOLD, 2 * LARGE)
+
+
+def trim() -> None:
+    """What is free in the heap is given back to the system, not only at its end. Takes a millisecond."""
+    with contextlib.suppress(AttributeError, OSError):
+        _library().malloc_trim(0)
 
 
 def settle() -> None:
@@ -39,3 +45,8 @@ def settle() -> None:
     gc.freeze()
     gc.collect()
     gc.set_threshold(*THRESHOLDS)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

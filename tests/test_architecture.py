@@ -37,7 +37,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
     "packs":                      (*VOCABULARY, "engines.registry", "packs"),
     "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling"),
-    "scheduling.worker":          ("core", "scheduling", "text"),
+    "scheduling.worker":          ("core", "memory", "scheduling", "text"),
     "accounts":                   (*VOCABULARY, "accounts"),
     "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),
     # the one part of it that opens files

@@ -14,6 +14,7 @@ from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.core.session import Origin, Session
+from appliance.memory import trim
 from appliance.scheduling.lag import NEWS_S
 from appliance.scheduling.measure import measure
 from appliance.scheduling.messages import (
@@ -188,6 +189,7 @@ class Worker:
         self._untold.discard(sid)
         if slot is not None:
             slot.session.close()
+            trim()  # several MiB lie between what the others have, and others will come that need them elsewhere
 
     def _tell_untold(self) -> None:
         self._told_at = time.monotonic()

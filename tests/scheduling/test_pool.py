@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -142,6 +143,31 @@ def test_a_crash_with_real_engines_gives_the_same_text() -> None:
             os.kill(await client.worker(), signal.SIGSEGV)
             client.session.push(audio[half:])
             assert await client.finished() == expected != []
+
+    run(work)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_what_sessions_had_is_given_back_while_another_one_goes_on() -> None:
+    """The heap cannot end before what is last in it; what is free before that would stay until the worker ends."""
+    audio = spoken("start two five enter") + spoken("stop")
+
+    def own_kib(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/status").read_text().partition("RssAnon:")[2].split()[0])
+
+    async def work() -> None:
+        async with pool(kiosk(), detector="silero", workers=1, streams=9) as made:
+            clients = [Client(made) for _ in range(8)]
+            last = Client(made)
+            for client in (*clients, last):
+                client.session.push(audio)
+            await last.until(lambda: bool(last.texts))
+            before = own_kib(await last.worker())
+            for client in clients:
+                await client.finished()
+            last.session.commit()
+            await last.until(lambda: isinstance(last.events[-1], Committed))
+            assert before - own_kib(await last.worker()) > 4 << 10
 
     run(work)
 

@@ -37,12 +37,12 @@ def test_lives_are_told_apart_and_their_beginnings_left_out() -> None:
     def share(pid: int, threads: int) -> Share:
         return Share((pid,), 20.0, threads, 8)
 
-    samples = [(2.0 * number, {"reader": share(100 + number // 10, number)}) for number in range(30)]
-    samples.insert(25, (49.0, {}))
-    lives = settled(samples, "reader", "threads", after_s=16)
+    samples = [(6.0 * number, {"reader": share(100 + number // 10, number)}) for number in range(30)]
+    samples.insert(25, (147.0, {}))
+    lives = settled(samples, "reader", "threads", after_s=48)
     assert lives == [
-        ([16.0, 18.0], [8.0, 9.0]),
-        ([30.0, 32.0, 34.0, 36.0, 38.0], [15.0, 16.0, 17.0, 18.0, 19.0]),
-        ([50.0, 52.0, 54.0, 56.0, 58.0], [25.0, 26.0, 27.0, 28.0, 29.0]),
+        ([48.0, 54.0], [8.0, 9.0]),
+        ([90.0, 96.0, 102.0, 108.0, 114.0], [15.0, 16.0, 17.0, 18.0, 19.0]),
+        ([150.0, 156.0, 162.0, 168.0, 174.0], [25.0, 26.0, 27.0, 28.0, 29.0]),
     ]
     assert settled(samples, "template", "threads", after_s=0) == []

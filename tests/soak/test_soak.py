@@ -32,7 +32,8 @@ BOUNDS = {
 }
 """At this churn, which is a busy day's in ten minutes. Memory: a week on the smallest board, and a few of the
 allocator's steps of 132 KiB. Threads and descriptors: one more, which a pool took late, is no slope; the daemon's
-descriptors differ by a client that is just coming and a reader that is just starting."""
+descriptors differ by a client that is just coming and a reader that is just starting. What a worker's streams
+have comes and goes by several MiB; a leak there that hides in it is found by ``test_rest``."""
 CONFIGURATION = """\
 [scheduling]
 streams = 12
