@@ -196,9 +196,9 @@ def test_the_data_partition_has_grown_to_the_card(pi: Pi) -> None:
 def test_a_lamp_is_lit_on_the_pi_s_own_controller(pi: Pi) -> None:
     """As the board's profile has it; read back from pinctrl-bcm2835."""
     lines = pi.running.run(LIGHTS)
-    assert re.search(r"GPIO17 .*out", lines), lines
+    assert re.search(r"GPIO22 .*out", lines), lines
     assert "pinctrl-bcm2835" in pi.running.run("cat /sys/kernel/debug/gpio")
-    seen = {line for _ in range(12) for line in re.findall(r"GPIO17\s.*?out (hi|lo)", pi.running.run(LIGHTS))}
+    seen = {line for _ in range(12) for line in re.findall(r"GPIO22\s.*?out (hi|lo)", pi.running.run(LIGHTS))}
     assert "hi" in seen
 
 
