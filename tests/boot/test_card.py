@@ -6,6 +6,7 @@ One boot serves most checks. ``APPLIANCE_IMAGE`` names an image that was built b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import lzma
 import os
@@ -211,13 +212,15 @@ def test_the_room_is_heard(pi: Pi, tmp_path: Path) -> None:
         async with connect(f"{pi.url}/v1/microphones/default?key={pi.key}", open_timeout=60) as feed:
             await until(feed, "microphone", 120, state="ready")
             texts: list[str] = []
-            for _ in range(3):
+            for _ in range(4):
                 playing = pi.running.start("aplay -q -D plughw:0,0 /tmp/sentence.wav")
-                texts.append((await until(feed, "final", 120))["text"])
+                with contextlib.suppress(TimeoutError):
+                    texts.append((await until(feed, "final", 60))["text"])
+                    if understood(texts[-1]):
+                        return texts[-1]
                 await asyncio.to_thread(playing.wait, 60)
-                if understood(texts[-1]):
-                    return texts[-1]
-        raise AssertionError(texts)
+        said = pi.running.run("journalctl -b -u appliance -o cat | tail -20")
+        raise AssertionError(f"{texts}\n{said}")
 
     run(hear, 600)
     assert re.search(r"GPIO27 .*out hi", pi.running.run(LIGHTS))
