@@ -132,7 +132,7 @@ class Running:
         self.began = time.monotonic()
         self.ports = dict(zip((SSH_PORT, PORT), free_ports(2), strict=True))
         self.consoles = [folder / f"console-{number}.log" for number in range(emulated.serials)]
-        self._key = key
+        self.key = key
         self._log = folder / "qemu.log"
         names = card.names()
         kernel = card.take(next(name for name in names if name.startswith("vmlinuz")), folder)
@@ -215,7 +215,7 @@ class Running:
 
     def _ssh(self) -> list[str]:
         options = {
-            "Port": str(self.ports[SSH_PORT]), "IdentityFile": str(self._key.private), "IdentitiesOnly": "yes",
+            "Port": str(self.ports[SSH_PORT]), "IdentityFile": str(self.key.private), "IdentitiesOnly": "yes",
             "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "BatchMode": "yes",
             "ConnectTimeout": "20", "ServerAliveInterval": "20", "ServerAliveCountMax": "6",
         }  # fmt: skip

@@ -83,16 +83,15 @@ def pi(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
     card = Card(image, folder)
     card.write("appliance.txt", SETTINGS.format(key=owner.public))
     card.write("appliance.toml", QUICK)
-    running = Running(card, "raspi3b", folder, owner)
+    pi = Pi(card, Running(card, "raspi3b", folder, owner))
     try:
-        pi = Pi(card, running)
-        pi.times["power to log in"] = running.wait_up()
-        running.wait_ready()
-        pi.times["power to ready, first boot"] = time.monotonic() - running.began
+        pi.times["power to log in"] = pi.running.wait_up()
+        pi.running.wait_ready()
+        pi.times["power to ready, first boot"] = time.monotonic() - pi.running.began
         yield pi
         print("\n" + "".join(f"{what}: {seconds:.0f} s\n" for what, seconds in pi.times.items()))
     finally:
-        running.pull_the_plug()
+        pi.running.pull_the_plug()
         card.path.unlink()
 
 
@@ -235,7 +234,7 @@ def test_after_a_power_cut_all_is_as_it_was(pi: Pi, tmp_path: Path) -> None:
     text = pi.card.read("appliance.txt")
     assert text is not None
     pi.card.write("appliance.txt", text.replace("wfi = My network\n", "").replace("kitchen", "hall"))
-    again = Running(pi.card, "raspi3b", tmp_path / "again", pi.running._key)
+    again = Running(pi.card, "raspi3b", tmp_path / "again", pi.running.key)
     pi.running = again
     pi.times["power to log in, second boot"] = again.wait_up()
     again.wait_ready()
