@@ -212,7 +212,7 @@ def test_the_room_is_heard(pi: Pi, tmp_path: Path) -> None:
             await until(feed, "microphone", 120, state="ready")
             texts: list[str] = []
             for _ in range(4):
-                playing = pi.running.start("aplay -q -D plughw:0,0 /tmp/sentence.wav")
+                playing = pi.running.start("aplay -q -D plughw:0,1 /tmp/sentence.wav")
                 with contextlib.suppress(TimeoutError):
                     texts.append((await until(feed, "final", 60))["text"])
                     if understood(texts[-1]):
