@@ -134,6 +134,7 @@ class Running:
         self.consoles = [folder / f"console-{number}.log" for number in range(emulated.serials)]
         self.key = key
         self._log = folder / "qemu.log"
+        self._started: list[subprocess.Popen[bytes]] = []
         names = card.names()
         kernel = card.take(next(name for name in names if name.startswith("vmlinuz")), folder)
         initrd = card.take(next(name for name in names if name.startswith("initrd")), folder)
@@ -177,10 +178,12 @@ class Running:
         return output
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """The same without waiting."""
-        return subprocess.Popen(
+        """The same without waiting; it ends with the board at the latest. Whoever asks for it closes it (``with``)."""
+        started = subprocess.Popen(
             [*self._ssh(), command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+        self._started.append(started)
+        return started
 
     def until(self, command: str, answer: str, limit_s: float = 240.0) -> str:
         """Ask until ``answer`` is part of what the command prints; all that it prints then."""
@@ -212,6 +215,9 @@ class Running:
         """Off at once; also when it is off already."""
         self._process.kill()
         self._process.wait()
+        for started in self._started:
+            started.kill()
+            started.wait()
 
     def _ssh(self) -> list[str]:
         options = {

@@ -82,11 +82,12 @@ class Household:
 def make_keys(house: Household, running: Running) -> None:
     """One after the other; those whose making was told must last."""
     name = f"cut-{len(house.keys)}-$i"
-    making = running.start(f"i=0; while :; do i=$((i+1)); appliance keys create {name} >/dev/null && echo {name}; done")
-    assert making.stdout is not None
-    for line in making.stdout:
-        if line.startswith(b"cut-"):
-            house.keys.append(line.decode().strip())
+    command = f"i=0; while :; do i=$((i+1)); appliance keys create {name} >/dev/null && echo {name}; done"
+    with running.start(command) as making:
+        assert making.stdout is not None
+        for line in making.stdout:
+            if line.startswith(b"cut-"):
+                house.keys.append(line.decode().strip())
 
 
 def install_model(house: Household, running: Running) -> None:
