@@ -5,7 +5,6 @@ One boot serves most checks. ``APPLIANCE_IMAGE`` names an image that was built b
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import lzma
