@@ -104,6 +104,7 @@ image-packages:
 boot-packages:
 	$(call apt,$(BOOT_PACKAGES))
 
-clean:  ## remove what was made here
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove what was made here, but not the key that boxes in use take updates by
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name 'update-key*' -exec rm -rf {} +
+	rm -rf .venv dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
