@@ -37,6 +37,32 @@ def test_the_shell_understands_it(script: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("install", "which root file system"),
+        ("install ROOT --arch", "--arch needs a value"),
+        ("install ROOT --arch mips", "no wheels for mips"),
+        ("install ROOT --python 2.7", "not for '2.7'"),
+        ("install ROOT --frob", "unknown option --frob"),
+        ("deb", "for which architecture"),
+        ("deb mips", "for which architecture"),
+        ("card --model", "--model needs a value"),
+        ("card --frob", "unknown option --frob"),
+        ("bundle ROOT", "the file to make"),
+        ("bundle ROOT update --key", "needs a value"),
+    ],
+)
+def test_a_wrong_call_is_answered_with_what_is_wrong_and_the_usage(call: str, words: str, tmp_path: Path) -> None:
+    script, *rest = call.replace("ROOT", str(tmp_path)).split()
+    done = subprocess.run([IMAGE / script, *rest], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    said, usage = done.stderr.splitlines()
+    assert said.startswith(f"image/{script}: ")
+    assert words in said
+    assert usage.startswith(f"usage: image/{script} ")
+
+
 def test_the_package_and_the_installation_start_the_same_units() -> None:
     """Those of the preset, in every place that names them."""
     preset = set(re.findall(r"enable (\S+)", (CHECKOUT / "systemd/system-preset/80-appliance.preset").read_text()))
