@@ -168,7 +168,7 @@ def test_lamps_are_ours_and_say_ready(box: Box) -> None:
     box.wait_calm()
     lines = box.guest.run("grep appliance /sys/kernel/debug/gpio")
     assert all(f"gpio-{number} " in lines for number in (17, 22, 23, 27)), lines
-    assert box.board.look().shows() is State.READY
+    box.board.wait_shown(State.READY)
 
 
 def test_lamps_say_that_a_client_is_connected(box: Box) -> None:
@@ -192,7 +192,7 @@ def test_lamps_say_that_there_is_no_model(box: Box) -> None:
     finally:
         box.restart(before)
     box.wait_ready()
-    assert box.board.look().shows() is State.READY
+    box.board.wait_shown(State.READY)
 
 
 def test_lamps_say_that_something_is_wrong(box: Box) -> None:
@@ -276,7 +276,7 @@ def test_lamps_say_that_the_microphone_is_live(box: Box) -> None:
     time.sleep(2.0)
     seen = box.board.look()
     assert seen.shows() is State.MICROPHONE, seen
-    assert seen.lit(MICROPHONE_LINE) == 1.0
+    assert seen.ever(MICROPHONE_LINE) == {True}
 
 
 def test_lamps_say_that_it_is_too_much(box: Box) -> None:
@@ -371,9 +371,12 @@ def test_who_takes_too_much_memory_is_stopped_and_the_rest_goes_on(box: Box) -> 
 
     total = int(box.guest.run("awk '/MemTotal/ {print $2 * 1024}' /proc/meminfo"))
     assert int(box.guest.run(f"cat {CGROUP}/memory.max")) / total == pytest.approx(0.85, abs=0.03)
-    before, pid = events(), box.guest.run("systemctl show appliance --property=MainPID --value")
+    before, pid = events()["oom_kill"], box.guest.run("systemctl show appliance --property=MainPID --value")
     box.guest.start(f"{INSIDE} hog 2000", 600)
-    box.guest.until(f"cat {CGROUP}/memory.events | grep oom_kill", f"oom_kill {before['oom_kill'] + 1}", 120)
+    # a worker may go before the hog: the kernel takes the one that is worth most to it
+    box.guest.until(
+        f'awk \'/^oom_kill / {{ print ($2 > {before}) ? "some" : "none" }}\' {CGROUP}/memory.events', "some", 120
+    )
     box.wait_ready()
     assert box.guest.run("systemctl show appliance --property=MainPID --value") == pid
     assert understood(asyncio.run(transcribe(box)))
