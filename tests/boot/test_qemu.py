@@ -51,8 +51,13 @@ class Box:
 
     def get(self, path: str, **headers: str) -> dict[str, Any]:
         """An answer as JSON; raises ``OSError`` when there is none, or one of refusal."""
-        with urllib.request.urlopen(urllib.request.Request(self.url() + path, headers=headers), timeout=20) as answer:
-            found: dict[str, Any] = json.load(answer)
+        asked = urllib.request.Request(self.url() + path, headers=headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            raise
         return found
 
     def wait_ready(self, limit_s: float = READY_S) -> None:
