@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -24,26 +24,26 @@ BUILD_S = 1800
 
 def base(arch: str) -> Path:
     """The tar of Debian alone; made when it is not there, which takes a minute for the machine's own architecture."""
-    tar = ROOTS / f"{arch}.tar"
-    if not tar.exists():
-        ROOTS.mkdir(parents=True, exist_ok=True)
-        new = tar.with_suffix(".new.tar")
-        subprocess.run([CHECKOUT / "image" / "rootfs", arch, new, *FURTHER[arch]], check=True, timeout=BUILD_S)
-        new.rename(tar)
-    return tar
+    return _made(f"{arch}.tar", lambda new: [CHECKOUT / "image" / "rootfs", arch, new, *FURTHER[arch]])
 
 
 def bare(suite: str, packages: tuple[str, ...]) -> Path:
     """The tar of a Debian with systemd and these packages, of this machine's architecture, and nothing of ours."""
     digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
-    tar = ROOTS / f"{suite}-{digest}.tar"
-    if not tar.exists():
-        ROOTS.mkdir(parents=True, exist_ok=True)
-        new = tar.with_suffix(".new.tar")
-        wanted = ",".join(("systemd-sysv", "dbus", "udev", "init-system-helpers", *packages))
-        command = ["mmdebstrap", "--quiet", "--variant=apt", '--aptopt=APT::Install-Recommends "false"']
-        subprocess.run([*command, f"--include={wanted}", suite, new], check=True, timeout=BUILD_S)
-        new.rename(tar)
+    wanted = ",".join(("systemd-sysv", "dbus", "udev", "init-system-helpers", *packages))
+    command = ["mmdebstrap", "--quiet", "--variant=apt", '--aptopt=APT::Install-Recommends "false"']
+    return _made(f"{suite}-{digest}.tar", lambda new: [*command, f"--include={wanted}", suite, new])
+
+
+def _made(name: str, command: Callable[[Path], list[str | Path]]) -> Path:
+    """A tar of ROOTS; made by this command when it is not there, by one process at a time."""
+    tar = ROOTS / name
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    with _locked(tar.with_suffix(".lock"), fcntl.LOCK_EX):
+        if not tar.exists():
+            new = tar.with_suffix(".new.tar")
+            subprocess.run(command(new), check=True, timeout=BUILD_S)
+            new.rename(tar)
     return tar
 
 
