@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import threading
@@ -70,8 +71,8 @@ class Household:
         listed = running.run("appliance keys list --json")
         assert not [key for key in self.keys if f'"{key}"' not in listed], "a key that had been told is gone"
         running.run("appliance models verify")
-        told = running.run("appliance update --status")
-        print(f"boot {running.consoles[0].parent.name}: {told.splitlines()[0] if told else ''}; keys {len(self.keys)}")
+        told = json.loads(running.run("appliance update --status --json"))
+        print(f"{running.consoles[0].parent.name}: runs {told['running']['version']}; keys {len(self.keys)}")
 
         async def speak() -> None:
             assert understood(await all_said(f"ws://127.0.0.1:{running.ports[PORT]}", SECRET))
