@@ -52,10 +52,10 @@ bundle: venv  ## updates for `appliance update`: build/*.appliance-update; KEY= 
 	image/bundles $(addprefix --key ,$(KEY))
 
 container-test: venv test-packages container-packages  ## boots service and package in containers, as root, and breaks what can break
-	$(BIN)/python -m pytest -m boot tests/boot -k "nspawn or deb"
+	$(BIN)/python -m pytest -m boot tests/boot -k "nspawn or test_deb"
 
 boot-test: container-test image-packages boot-packages  ## the same, and emulated boards: two hours on a quiet machine
-	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn and not deb"
+	$(BIN)/python -m pytest -m boot tests/boot -k "not nspawn and not test_deb"
 
 overload: venv  ## more streams than fit, on a processor quota: those that are let in keep their finals
 	$(BIN)/python -m pytest -m overload -s tests/overload
