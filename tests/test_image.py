@@ -49,6 +49,8 @@ def test_the_shell_understands_it(script: Path) -> None:
         ("deb mips", "for which architecture"),
         ("card --model", "--model needs a value"),
         ("card --frob", "unknown option --frob"),
+        ("bundles --key", "--key needs a value"),
+        ("bundles --frob", "unknown option --frob"),
         ("bundle ROOT", "the file to make"),
         ("bundle ROOT update --key", "needs a value"),
     ],

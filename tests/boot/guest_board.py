@@ -88,11 +88,6 @@ class Board:
         """The same, and wait."""
         return self.watch(seconds).result(seconds + 90)
 
-    def wait_shown(self, state: State) -> None:
-        """Until the status lamp shows that: a microphone that is set up and not there is looked for now and then."""
-        seen = self.look(20)
-        assert state in seen.shown(), seen
-
     def plug_in(self) -> None:
         """The card appears: what is played on hw:0,0 is heard on hw:0,1."""
         self.guest.run(
