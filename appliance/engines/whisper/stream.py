@@ -1,0 +1,196 @@
+"""One session's recogniser: when the open utterance is decoded, and what of it is kept for the next decode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from appliance.core.events import RATE, Word
+from appliance.core.ports import Hypothesis, Samples
+from appliance.core.problems import Kind, Refused
+from appliance.engines.whisper.decoder import Decoded, Decoder
+from appliance.engines.whisper.features import HOP, Spectrogram
+from appliance.engines.whisper.vocabulary import Vocabulary
+from appliance.engines.whisper.words import aligned, estimated
+
+LONGEST = 28 * RATE
+"""Samples of one decode at most; the encoder takes 30 s."""
+SEARCHED = 10 * RATE
+"""Samples before ``LONGEST`` in which the quietest place is looked for."""
+QUIET_FRAMES = 15
+"""Frames (150 ms) over which the level is averaged when a quiet place is looked for."""
+SHORTEST = RATE // 10
+"""Samples below which there is nothing to decode: 100 ms."""
+UNSURE_WORDS = 2
+"""Words at the end of a partial that the next decode chooses again, although two decodes agreed on them."""
+SWITCH = 0.25
+"""Probability by which another language must lead before a session changes to it."""
+Clock = Callable[[], float]
+
+
+class Owner(Protocol):
+    """What a stream needs of its recogniser."""
+
+    vocabulary: Vocabulary
+    partial_share: float
+    speaking: int
+
+    def decoder(self) -> Decoder: ...
+
+
+class WhisperStream:
+    """One utterance at a time. ``languages``: those to choose among; one of them is not a choice."""
+
+    def __init__(self, owner: Owner, languages: Sequence[str], clock: Clock = time.perf_counter) -> None:
+        self._owner = owner
+        self._languages = tuple(languages)
+        self._clock = clock
+        self._language = self._languages[0]
+        self._known = len(self._languages) == 1
+        self._audio = Spectrogram(owner.decoder().bins)
+        self._rate = 0.05
+        """Seconds that a decode takes per second of audio, as last measured."""
+        self._reset()
+        self._done: tuple[Word, ...] = ()
+        self._offset = 0
+        self._prompt: list[int] = []
+
+    def _reset(self) -> None:
+        self._shown: tuple[Word, ...] = ()
+        self._agreed: list[int] = []
+        self._last: list[int] = []
+        self._decoded_at = 0
+        self._cost_s = 0.0
+        self._draft: Hypothesis | None = None
+
+    def accept(self, samples: Samples) -> None:
+        """Take the next samples of the utterance; an utterance of 28 s is decoded up to its quietest place."""
+        if not self._audio.samples:
+            self._owner.speaking += 1
+        self._audio.push(samples)
+        self._draft = None
+        if self._audio.samples >= LONGEST:
+            self._cut()
+
+    def partial(self) -> Hypothesis:
+        """Return the words so far. They are decoded again when that is due: see ``due``."""
+        if self.due():
+            self._decode_partial()
+        return Hypothesis((*self._done, *self._moved(self._shown)), self._language)
+
+    def due(self) -> bool:
+        """Tell whether enough audio has come since the last decode, so that all partials keep to their share of a core."""
+        if self._audio.samples < SHORTEST or self._draft is not None:
+            return False
+        wait_s = self._cost_s * max(1, self._owner.speaking) / self._owner.partial_share
+        return self._audio.samples - self._decoded_at > wait_s * RATE
+
+    def finish_s(self) -> float:
+        """Return the seconds that ``finish`` will take, estimated from earlier decodes."""
+        return 0.0 if self._draft is not None else self._rate * (self._audio.samples / RATE + 1.0)
+
+    def draft(self) -> Hypothesis:
+        """Return the final words as they are if the utterance ends here; ``finish`` then costs nothing."""
+        if self._draft is None:
+            self._draft = self._decode_final()
+            self._shown = tuple(_moved(word, -self._offset) for word in self._draft.words[len(self._done) :])
+            self._decoded_at = self._audio.samples
+        return self._draft
+
+    def finish(self) -> Hypothesis:
+        """Return the final words of the utterance; the next one begins."""
+        heard = self.draft() if self._audio.samples or self._done else Hypothesis()
+        if self._audio.samples:
+            self._owner.speaking -= 1
+        self._audio.clear()
+        self._done, self._offset, self._prompt = (), 0, []
+        self._reset()
+        return heard
+
+    def grammar(self, phrases: tuple[str, ...]) -> None:
+        """Refuse phrase lists: the model writes free text."""
+        if phrases:
+            raise Refused(Kind.BAD_OPTION, "this model takes no phrase list; use a Vosk model for one")
+
+    def close(self) -> None:
+        """Forget the utterance."""
+        if self._audio.samples:
+            self._owner.speaking -= 1
+        self._audio.clear()
+
+    # decoding
+
+    def _decode_partial(self) -> None:
+        began = self._clock()
+        forced = self._agreed
+        decoded = self._owner.decoder().decode(
+            self._audio, self._candidates(), prompt=self._prompt, forced=forced
+        )
+        pieces = self._owner.vocabulary.words(decoded.tokens, decoded.language)
+        texts = [piece.text for piece in pieces]
+        self._shown = estimated(texts, self._shown, 0, self._audio.samples)
+        same = 0
+        while same < min(len(self._last), len(decoded.tokens)) and self._last[same] == decoded.tokens[same]:
+            same += 1
+        settled = [piece.last for piece in pieces[: max(0, len(pieces) - UNSURE_WORDS)] if piece.last <= same]
+        self._agreed = decoded.tokens[: max(settled[-1:], default=0)]
+        self._last = decoded.tokens
+        self._language = decoded.language
+        self._decoded_at = self._audio.samples
+        self._cost_s = self._clock() - began
+
+    def _decode_final(self) -> Hypothesis:
+        if self._audio.samples < SHORTEST:
+            return Hypothesis(self._done, self._language)
+        began = self._clock()
+        decoded, words = self._words()
+        self._rate = (self._clock() - began) / (self._audio.samples / RATE + 1.0)
+        return Hypothesis((*self._done, *self._moved(words)), decoded.language, decoded.evidence)
+
+    def _words(self) -> tuple[Decoded, tuple[Word, ...]]:
+        """Decode all that was taken, in the language that was found, and place its words."""
+        decoder = self._owner.decoder()
+        self._choose()
+        decoded = decoder.decode(self._audio, (self._language,), prompt=self._prompt)
+        pieces = self._owner.vocabulary.words(decoded.tokens, decoded.language)
+        if not pieces:
+            return decoded, ()
+        return decoded, aligned(pieces, decoder.align(decoded), self._audio.levels(), self._audio.samples)
+
+    def _choose(self) -> None:
+        """Decide the utterance's language; a session changes only to one that leads clearly."""
+        if len(self._languages) == 1:
+            return
+        scores = self._owner.decoder().detect(self._audio)
+        best = max(self._languages, key=lambda language: scores.get(language, 0.0))
+        if not self._known or scores.get(best, 0.0) - scores.get(self._language, 0.0) >= SWITCH:
+            self._language = best
+        self._known = True
+
+    def _candidates(self) -> tuple[str, ...]:
+        """A partial is written in the session's language once that is known."""
+        return (self._language,) if self._known else self._languages
+
+    def _cut(self) -> None:
+        """Decode up to the quietest place of the last seconds, and go on behind it with that text as context."""
+        levels = self._audio.levels()
+        first = (LONGEST - SEARCHED) // HOP
+        smooth = np.convolve(levels[first:], np.ones(QUIET_FRAMES) / QUIET_FRAMES, "valid")
+        place = (first + int(np.argmin(smooth)) + QUIET_FRAMES // 2) * HOP
+        rest = self._audio.split(place)
+        decoded, words = self._words()
+        self._done = (*self._done, *self._moved(words))
+        self._prompt = decoded.tokens
+        self._offset += place
+        self._audio = rest
+        self._reset()
+
+    def _moved(self, words: Sequence[Word]) -> tuple[Word, ...]:
+        return tuple(_moved(word, self._offset) for word in words)
+
+
+def _moved(word: Word, samples: int) -> Word:
+    return Word(word.text, word.start + samples, word.end + samples, word.confidence)
