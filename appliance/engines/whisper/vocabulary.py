@@ -10,6 +10,8 @@ import msgspec
 import tokenizers
 from msgspec import Struct
 
+from appliance.core.events import SPACELESS
+
 ENGLISH_ONLY = 51_864
 """Tokens of an English-only model; multilingual ones have more (OpenAI's ``whisper/tokenizer.py``)."""
 SAMPLED = 997
@@ -18,8 +20,6 @@ WORDLESS = re.compile(r"^[\W_]*$")
 """Text without a letter or a digit."""
 ANNOTATION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*[^*]+\*|[♪♫♬]+|<\|[^|]*\|>")
 """Descriptions of sounds, which the training data has and no speaker says."""
-SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Languages that are written without spaces between words."""
 
 
 class Piece(Struct, frozen=True):
@@ -89,7 +89,9 @@ class Vocabulary:
 
     def _spaced(self, tokens: Sequence[int]) -> list[int]:
         starts = [
-            at for at, token in enumerate(tokens) if not at or (self._tokenizer.id_to_token(token) or "").startswith("Ġ")
+            at
+            for at, token in enumerate(tokens)
+            if not at or (self._tokenizer.id_to_token(token) or "").startswith("Ġ")
         ]
         return [*starts, len(tokens)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from appliance.core.events import RATE, Word
@@ -12,6 +13,8 @@ from appliance.engines.whisper.decoder import Alignment
 from appliance.engines.whisper.features import HOP
 from appliance.engines.whisper.vocabulary import Piece
 
+ENDS = ".?!,;:…-"
+"""Punctuation that a decoder writes at the end of the audio, whether or not the sentence ends there."""
 LOUD = 0.35
 """Share of the way from the quietest to the loudest frame of a word above which a frame belongs to it."""
 SMALLEST_RANGE = 1.0
@@ -52,9 +55,9 @@ def estimated(texts: Sequence[str], shown: Sequence[Word], begin: int, now: int)
     ``begin``: the sample at which the first word may start.
     """
     same = 0
-    while same < min(len(texts), len(shown)) and shown[same].text == texts[same]:
+    while same < min(len(texts), len(shown)) and shown[same].text.rstrip(ENDS) == texts[same].rstrip(ENDS):
         same += 1
-    words = list(shown[:same])
+    words = [structs.replace(word, text=text) for word, text in zip(shown[:same], texts, strict=False)]
     at = words[-1].end if words else begin
     step = max(0, now - at) // max(1, len(texts) - same)
     for text in texts[same:]:
