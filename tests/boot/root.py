@@ -17,7 +17,7 @@ ROOTS = Path(os.environ.get("APPLIANCE_ROOTS", CHECKOUT / "build" / "roots"))
 INSTALLED = CHECKOUT / "build" / "installed"
 FURTHER = {"amd64": ("libasound2-plugins",), "arm64": ()}
 """Packages for the tests: in a container, a virtual microphone speaks PulseAudio."""
-SOURCES = ("appliance", "hardware", "systemd", "image/install", "pyproject.toml")
+SOURCES = ("appliance", "hardware", "systemd", "image/install", "image/strip", "image/wheels.lock", "pyproject.toml")
 """What an installed root depends on, besides its base."""
 BUILD_S = 1800
 
