@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 
 import click
 
 from appliance.cli.common import configured, fail, log_to_stderr, overrides, recognizer_options
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -42,8 +45,12 @@ def serve(
     from appliance.engines.registry import EngineError
     from appliance.memory import give_back
     from appliance.packs.disk import PackError
+    from appliance.system.protection import refuse_generated_code
 
     give_back()
+    # Only this process speaks to the network. A recogniser in a worker may have to generate code.
+    if not refuse_generated_code(inherited=False):
+        log.info("this kernel does not keep the daemon from executing generated code; Linux 6.6 and newer do")
     try:
         daemon = Daemon(config, again=lambda: load(file, overrides(given)))
         for chosen in daemon.selection.models[:1]:

@@ -15,6 +15,8 @@ ENGINES: dict[str, tuple[str, str]] = {
 """Engine -> module and class, called with the ``ModelSpec``."""
 LIBRARIES = {"whisper": "ctranslate2 tokenizers", "vosk": "vosk"}
 """Engine -> what pip calls its libraries."""
+GENERATES_CODE = ("whisper",)
+"""Engines whose library generates machine code: oneDNN of CTranslate2 does on x86-64."""
 DETECTORS: dict[str, tuple[str, str]] = {
     "silero": ("appliance.vad.silero", "SileroModel"),
     "energy": ("appliance.vad.energy", "EnergyModel"),
