@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from appliance import packs
 from appliance.config import load
 from appliance.daemon import Daemon
 from appliance.engines.fake import Script
-from appliance.engines.registry import ModelSpec
+from appliance.engines.registry import Context, ModelSpec
 from appliance.packs.selection import Selection
 from appliance.packs.store import embedded
 
 READY_S = 60.0
+PACKS = Path(packs.__file__).parent
 
 
 def fake(language: str = "en", **script: Any) -> ModelSpec:
@@ -29,6 +32,17 @@ def fake(language: str = "en", **script: Any) -> ModelSpec:
 def kiosk() -> ModelSpec:
     """Real Vosk with the embedded kiosk words."""
     return ModelSpec(name="kiosk-words", engine="vosk", language="en", path=str(embedded()["kiosk-words"]))
+
+
+def whisper() -> ModelSpec:
+    """Real Whisper with the embedded model."""
+    return ModelSpec(
+        name="whisper-tiny-en",
+        engine="whisper",
+        language="en",
+        path=str(PACKS / "whisper-tiny-en"),
+        context=Context(shortest_s=0.0, margin_s=1.0),
+    )
 
 
 def sphinx() -> ModelSpec:

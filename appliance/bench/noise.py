@@ -30,14 +30,16 @@ def _coloured(random: np.random.Generator, count: int, exponent: float) -> Sound
     spectrum = np.fft.rfft(random.normal(size=count))
     frequency = np.fft.rfftfreq(count, 1 / RATE)
     frequency[0] = frequency[1]
-    return np.fft.irfft(spectrum / frequency ** (exponent / 2), count)
+    noise: Sound = np.fft.irfft(spectrum / frequency ** (exponent / 2), count)
+    return noise
 
 
 def _band(random: np.random.Generator, count: int, low: float, high: float) -> Sound:
     spectrum = np.fft.rfft(random.normal(size=count))
     frequency = np.fft.rfftfreq(count, 1 / RATE)
     spectrum[(frequency < low) | (frequency > high)] = 0
-    return np.fft.irfft(spectrum, count)
+    noise: Sound = np.fft.irfft(spectrum, count)
+    return noise
 
 
 def _breathing(random: np.random.Generator, count: int) -> Sound:

@@ -38,7 +38,6 @@ from appliance.scheduling.messages import (
 )
 from appliance.scheduling.worker import Worker
 
-
 TOLD = 4_000
 """Bytes of an error that a pipe takes without a reader."""
 
