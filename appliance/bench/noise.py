@@ -45,7 +45,8 @@ def _band(random: np.random.Generator, count: int, low: float, high: float) -> S
 def _breathing(random: np.random.Generator, count: int) -> Sound:
     """In and out every 4 s, in the band of breath."""
     time = np.arange(count) / RATE
-    return _band(random, count, 300, 3_500) * np.maximum(0.0, np.sin(2 * np.pi * time / 2.0)) ** 2
+    rhythm: Sound = np.maximum(0.0, np.sin(2 * np.pi * time / 2.0)) ** 2
+    return _band(random, count, 300, 3_500) * rhythm
 
 
 def _struck(random: np.random.Generator, count: int, per_second: float, ring_hz: float, decay_s: float) -> Sound:
