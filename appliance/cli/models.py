@@ -65,12 +65,9 @@ def list_models(store: Store, as_json: bool) -> None:
 @models.command()
 @click.argument("name_or_path", default=lambda: _suited())
 @click.option("--language", help="Two letters, such as en or hi; for a file or folder whose name does not tell.")
-@click.option("--if-none", is_flag=True, help="Only when no Vosk model has been installed yet.")
 @where
-def install(store: Store, name_or_path: str, language: str | None, if_none: bool) -> None:
+def install(store: Store, name_or_path: str, language: str | None) -> None:
     """Install a model by its name in the list, or from a zip file or folder; without a name, the board's own."""
-    if if_none and any(pack.engine == "vosk" and pack.name != "kiosk-words" for pack in store.installed()):
-        return
     with _one_line(), _bar(name_or_path) as progress:
         pack = store.install(name_or_path, progress=progress, language=language)
     click.echo(f"{pack.name} is installed: language {pack.language}, {megabytes(pack.size)}")

@@ -14,6 +14,8 @@ PUBLISHER = "https://alphacephei.com/vosk/models"
 APACHE = "Apache-2.0"
 MIT = "MIT"
 UNKNOWN = ""
+MULTILINGUAL = "mul"
+"""ISO 639-2 code for a model of several languages."""
 
 VOSK_CODES = {"cn": "zh", "kz": "kk", "ua": "uk", "vn": "vi"}
 """Country codes that Vosk's names use where ISO 639-1 has another language code."""
@@ -81,7 +83,7 @@ CATALOGUE: tuple[Pack, ...] = (
     _vosk("vosk-model-small-uz-0.22",         "uz", "",   51_061_189,  APACHE,  "4d75acfef76fe919c8fb68cd1179c182"),
     _vosk("vosk-model-small-vn-0.4",          "vi", "",   33_656_337,  APACHE,  "b31b474a1ef75488c5fa575f8e2a1269"),
     _vosk("vosk-model-small-cn-0.22",         "zh", "",   43_898_754,  APACHE,  "d1a8e82933dcc7632667c036b0bb3dbb"),
-    Pack("pocketsphinx-en-us", "pocketsphinx", "en", "us", licence="BSD-2-Clause", note="embedded in its wheel"),
+    Pack("whisper-tiny-en", "whisper", "en", licence=MIT, note="embedded; general English, tuned for short utterances"),
     Pack("kiosk-words", "vosk", "en", licence=APACHE, note="embedded; letters, numbers, months, commands only"),
 )
 # fmt: on
@@ -97,12 +99,15 @@ def for_language(language: str) -> tuple[Pack, ...]:
     return tuple(pack for pack in CATALOGUE if pack.language == language)
 
 
-def language_of(name: str) -> str:
-    """The language of a model called ``name``: the catalogue's, else what a name like ``vosk-model-small-XX-1`` says.
+def language_of(name: str, engine: str = "vosk") -> str:
+    """Return the language of a model called ``name``: the catalogue's, else what the name says.
 
-    "und", ISO 639-2's code for undetermined, when the name says nothing.
+    Vosk's names are like ``vosk-model-small-XX-1``; Whisper's English-only models end in ".en", the others are
+    multilingual ("mul" in ISO 639-2). "und", ISO 639-2's code for undetermined, when the name says nothing.
     """
     if pack := named(name):
         return pack.language
+    if engine == "whisper":
+        return "en" if re.search(r"[.-]en$", name) else MULTILINGUAL
     found = re.match(r"vosk-(?:[a-z]+-)*?([a-z]{2})(?![a-z])", name)
     return VOSK_CODES.get(found[1], found[1]) if found else "und"

@@ -10,7 +10,7 @@ from msgspec import Struct
 from appliance.engines.registry import EngineError, ModelSpec
 from appliance.packs.store import Installed, Store
 
-EMBEDDED = "pocketsphinx-en-us"
+EMBEDDED = "whisper-tiny-en"
 
 
 class Selection(Struct, frozen=True):
@@ -63,5 +63,6 @@ def _named(installed: list[Installed], model: str, language: str, engine: str) -
 
 
 def _spec(pack: Installed) -> ModelSpec:
-    path = None if pack.name == EMBEDDED else str(pack.path)
-    return ModelSpec(name=pack.name, engine=pack.engine, language=pack.language, path=path)
+    return ModelSpec(
+        name=pack.name, engine=pack.engine, language=pack.language, path=str(pack.path), context=pack.context
+    )

@@ -38,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def transcribe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "appliance", "transcribe", "--engine", "pocketsphinx", *map(str, arguments)]
+    command = [sys.executable, "-m", "appliance", "transcribe", "--engine", "whisper", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -13,12 +13,12 @@ def test_names_are_unique():
 def test_facts_are_well_formed(pack):
     assert re.fullmatch("[a-z]{2}", pack.language)
     assert re.fullmatch("([a-z]{2})?", pack.region)
-    assert pack.engine in ("vosk", "pocketsphinx")
+    assert pack.engine in ("vosk", "whisper")
     assert pack.md5 is None or re.fullmatch("[0-9a-f]{32}", pack.md5)
     assert pack.size == 0 or pack.size > 30_000_000
     assert "NC" not in pack.licence
     assert pack.url in (None, f"{PUBLISHER}/{pack.name}.zip")
-    assert (pack.url is None) == (pack.name in ("pocketsphinx-en-us", "kiosk-words"))
+    assert (pack.url is None) == (pack.name in ("whisper-tiny-en", "kiosk-words"))
 
 
 def test_named():
@@ -47,7 +47,7 @@ def test_english_from_best_to_last_resort():
         "vosk-model-small-en-in-0.4",
         "vosk-model-small-en-gb-0.15",
         "vosk-model-en-us-0.22-lgraph",
-        "pocketsphinx-en-us",
+        "whisper-tiny-en",
         "kiosk-words",
     ]
 

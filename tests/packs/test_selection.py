@@ -10,9 +10,9 @@ US = ("vosk-model-small-en-us-0.15", "vosk", "en")
 GB = ("vosk-model-small-en-gb-0.15", "vosk", "en")
 HINDI = ("vosk-model-small-hi-0.22", "vosk", "hi")
 GERMAN = ("vosk-model-small-de-0.15", "vosk", "de")
-SPHINX = (EMBEDDED, "pocketsphinx", "en")
+WHISPER = (EMBEDDED, "whisper", "en")
 KIOSK = ("kiosk-words", "vosk", "en")
-SOFTWARE = (KIOSK, SPHINX)
+SOFTWARE = (KIOSK, WHISPER)
 OF_LANGUAGE = "no installed model fits engine {} and language {}"
 
 
@@ -42,7 +42,7 @@ class Shelf:
         ((*SOFTWARE, HINDI, US), {"language": "hi"}, [HINDI[0], EMBEDDED]),
         ((KIOSK, HINDI), {"language": "hi"}, [HINDI[0]]),
         # an engine
-        ((*SOFTWARE, US, HINDI), {"engine": "pocketsphinx"}, [EMBEDDED]),
+        ((*SOFTWARE, US, HINDI), {"engine": "whisper"}, [EMBEDDED]),
         (SOFTWARE, {"engine": "vosk"}, ["kiosk-words"]),
         ((*SOFTWARE, US, HINDI), {"engine": "vosk"}, [US[0], HINDI[0]]),
         # a model
@@ -73,7 +73,7 @@ def test_it_says_why(packs, asked, why):
     [
         ((), {}, OF_LANGUAGE.format("auto", "auto")),
         (SOFTWARE, {"language": "hi"}, OF_LANGUAGE.format("auto", "hi")),
-        ((HINDI,), {"engine": "pocketsphinx"}, OF_LANGUAGE.format("pocketsphinx", "auto")),
+        ((HINDI,), {"engine": "whisper"}, OF_LANGUAGE.format("whisper", "auto")),
         (SOFTWARE, {"model": "absent"}, "the model absent is not installed; see: appliance models list"),
         (SOFTWARE, {"model": EMBEDDED, "engine": "vosk"}, f"the model {EMBEDDED} is not installed"),
     ],
@@ -86,12 +86,12 @@ def test_what_is_not_there_is_an_error(packs, asked, message):
 def test_where_a_model_is():
     chosen = {model.name: model for model in select(Shelf(*SOFTWARE, GERMAN)).models}
     assert (chosen[GERMAN[0]].engine, chosen[GERMAN[0]].path) == ("vosk", f"/packs/{GERMAN[0]}")
-    assert (chosen[EMBEDDED].engine, chosen[EMBEDDED].path) == ("pocketsphinx", None)
+    assert (chosen[EMBEDDED].engine, chosen[EMBEDDED].path) == ("whisper", f"/packs/{EMBEDDED}")
 
 
 @pytest.mark.parametrize(
     ("asked", "engine", "language"),
-    [({}, "vosk", "en"), ({"language": "hi"}, "vosk", "hi"), ({"engine": "pocketsphinx"}, "pocketsphinx", "en")],
+    [({}, "vosk", "en"), ({"language": "hi"}, "vosk", "hi"), ({"engine": "whisper"}, "whisper", "en")],
 )
 def test_a_folder_is_taken_as_a_model(tmp_path, asked, engine, language):
     folder = tmp_path / "my-model"
