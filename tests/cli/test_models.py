@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from appliance.cli.models import models
 from appliance.packs import catalogue
 from appliance.packs.catalogue import Pack
+from appliance.packs.sources import Archive
 from tests.packs.publisher import MODEL, folder, publishing
 
 NAME = "vosk-model-small-hi-9"
@@ -90,7 +91,7 @@ def test_usage_errors_are_exit_code_2(run, words):
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_download_shows_its_progress(run, monkeypatch, terminal):
     with publishing() as publisher:
-        pack = Pack(NAME, "vosk", "hi", url=f"{publisher.url}/{NAME}.zip")
+        pack = Pack(NAME, "vosk", "hi", sources=(Archive(f"{publisher.url}/{NAME}.zip"),))
         monkeypatch.setattr(catalogue, "CATALOGUE", (pack,))
         code, out, err = run("install", NAME, **({"FORCE_COLOR": "1", "COLUMNS": "80"} if terminal else {}))
     assert (code, out) == (0, f"{NAME} is installed: language hi, 0.0 MB\n")

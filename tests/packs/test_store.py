@@ -17,6 +17,7 @@ from appliance.engines.registry import Context
 from appliance.packs import catalogue, disk, unpack
 from appliance.packs import store as packs
 from appliance.packs.catalogue import Pack
+from appliance.packs.sources import Archive
 from appliance.packs.store import PackError, Store
 from tests.material import shared
 from tests.packs.publisher import MODEL, folder, publishing, zipped
@@ -50,9 +51,13 @@ def listed(publisher, monkeypatch):
             "vosk",
             "hi",
             licence="Apache-2.0",
-            size=len(publisher.body) if size is None else size,
-            md5=hashlib.md5(publisher.body).hexdigest() if md5 is None else md5 or None,
-            url=f"{publisher.url}/models/{NAME}.zip",
+            sources=(
+                Archive(
+                    f"{publisher.url}/models/{NAME}.zip",
+                    len(publisher.body) if size is None else size,
+                    hashlib.md5(publisher.body).hexdigest() if md5 is None else md5 or None,
+                ),
+            ),
         )
         monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, pack))
         return pack
@@ -90,10 +95,10 @@ class TestDownload:
         assert own(store) == [installed]
         assert content(store) == MODEL
         assert store.verify(NAME) == []
-        assert heard[-1] == (pack.size, pack.size)
+        assert heard[-1] == (len(publisher.body), len(publisher.body))
         assert not list((tmp_path / "models" / ".downloads").iterdir())
         record = json.loads((installed.path / "appliance-pack.json").read_text())
-        assert record["source"] == pack.url
+        assert record["source"] == pack.sources[0].url
         assert record["files"]["conf/model.conf"] == [12, hashlib.sha256(b"--beam=13.0\n").hexdigest()]
 
     def test_takes_a_mirror(self, publisher, listed, tmp_path):
