@@ -56,6 +56,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "microphones":                (*VOCABULARY, "capture", "config", "scheduling", "server.feed"),
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
+    "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),
     "cli":                        ("",),
     "bench":                      ("",),

@@ -12,8 +12,11 @@ from msgspec import Struct, structs
 
 from appliance.board.detect import detect
 from appliance.config import load
+from appliance.engines.registry import EngineError
+from appliance.packs.accuracy import accuracy_words, wrong_words
 from appliance.packs.catalogue import CATALOGUE, Pack, named
 from appliance.packs.disk import megabytes
+from appliance.packs.selection import EMBEDDED, select
 from appliance.packs.store import PackError, Progress, Store, embedded
 
 
@@ -26,12 +29,15 @@ class Row(Struct, frozen=True, kw_only=True):
     region: str = ""
     size: int = 0
     licence: str = ""
+    accuracy: str = ""
     note: str = ""
     sources: tuple[str, ...] = ()
     installed: bool = False
     broken: bool = False
     path: str | None = None
 
+
+LEGEND = "\nwrong: words on clear speech, those of mul for English; * the publisher's figure\n"
 
 where = click.option(
     "--models-dir",
@@ -61,21 +67,27 @@ def list_models(store: Store, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "language", "size", "licence", "installed", box=None, pad_edge=False)
+    table = Table("name", "lang", "size", "wrong", "licence", "here", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for row in rows:
         state = "broken" if row.broken else "embedded" if row.name in embedded() else "yes" if row.installed else ""
         language = f"{row.language}-{row.region}" if row.region else row.language
-        table.add_row(row.name, language, megabytes(row.size) if row.size else "?", row.licence or "?", state)
+        size = megabytes(row.size) if row.size else "?"
+        table.add_row(row.name, language, size, wrong_words(row.name), row.licence or "?", state)
     Console().print(table)
+    click.echo(LEGEND)
+    for row in rows:
+        if row.installed:
+            click.echo(f"{row.name}: {row.accuracy}")
 
 
 @models.command()
-@click.argument("name_or_path", default=lambda: _suited())
+@click.argument("name_or_path", required=False)
 @click.option("--language", help="Two letters, such as en or hi; for a file or folder whose name does not tell.")
 @where
-def install(store: Store, name_or_path: str, language: str | None) -> None:
-    """Install a model by its name in the list, or from a zip file or folder; without a name, the board's own."""
+def install(store: Store, name_or_path: str | None, language: str | None) -> None:
+    """Install a model by its name in the list, or from a zip file or folder; without a name, the next better one."""
+    name_or_path = name_or_path or _better(store)
     with _one_line(), _bar(name_or_path) as progress:
         pack = store.install(name_or_path, progress=progress, language=language)
     click.echo(f"{pack.name} is installed: language {pack.language}, {megabytes(pack.size)}")
@@ -105,12 +117,15 @@ def remove(store: Store, name: str) -> None:
     click.echo(f"{name} is removed")
 
 
-def _suited() -> str:
-    """The pack for this kind of board."""
-    model = detect().model
-    if model == "auto":
-        raise click.UsageError("which model? The board has no favourite; see: appliance models list")
-    return model
+def _better(store: Store) -> str:
+    """Return the pack that suits this kind of board and is more accurate than what is installed."""
+    try:
+        better = select(store, preferred=detect().models).better
+    except EngineError:
+        better = EMBEDDED
+    if not better:
+        raise click.UsageError("which model? The best one for this board is there; see: appliance models list")
+    return better
 
 
 def _rows(store: Store) -> list[Row]:
@@ -127,6 +142,7 @@ def _rows(store: Store) -> list[Row]:
                 language=here.language,
                 size=here.size,
                 licence=here.licence,
+                accuracy=accuracy_words(here.name, here.language),
                 path=str(here.path),
                 installed=True,
             )
@@ -144,6 +160,7 @@ def _row(pack: Pack) -> Row:
         region=pack.region,
         size=pack.size,
         licence=pack.licence,
+        accuracy=accuracy_words(pack.name, pack.language),
         note=pack.note,
         sources=tuple(source.title for source in pack.sources),
     )

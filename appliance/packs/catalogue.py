@@ -17,6 +17,8 @@ PUBLISHER = "https://alphacephei.com/vosk/models"
 APACHE = "Apache-2.0"
 MIT = "MIT"
 UNKNOWN = ""
+KIOSK = "kiosk-words"
+"""A closed vocabulary, for commands and digits."""
 MULTILINGUAL = "mul"
 """ISO 639-2 code for a model of several languages."""
 
@@ -98,7 +100,7 @@ CATALOGUE: tuple[Pack, ...] = (
     _whisper("faster-whisper-small",    MULTILINGUAL),
     _whisper("faster-whisper-tiny",     MULTILINGUAL),
     Pack("whisper-tiny-en", "whisper", "en", licence=MIT, note="embedded; general English, tuned for short utterances"),
-    Pack("kiosk-words", "vosk", "en", licence=APACHE, note="embedded; letters, numbers, months, commands only"),
+    Pack(KIOSK, "vosk", "en", licence=APACHE, note="embedded; letters, numbers, months, commands only"),
 )
 # fmt: on
 
