@@ -6,21 +6,19 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance import packs
 from appliance.config import load
 from appliance.daemon import Daemon
 from appliance.engines.fake import Script
-from appliance.engines.registry import Context, ModelSpec
-from appliance.packs.selection import Selection
+from appliance.engines.registry import ModelSpec
+from appliance.packs.record import record_of
+from appliance.packs.selection import EMBEDDED, Selection
 from appliance.packs.store import embedded
 
 READY_S = 60.0
-PACKS = Path(packs.__file__).parent
 
 
 def fake(language: str = "en", **script: Any) -> ModelSpec:
@@ -36,18 +34,11 @@ def kiosk() -> ModelSpec:
 
 def whisper() -> ModelSpec:
     """Real Whisper with the embedded model."""
+    folder = embedded()[EMBEDDED]
+    record = record_of(EMBEDDED, folder)
     return ModelSpec(
-        name="whisper-tiny-en",
-        engine="whisper",
-        language="en",
-        path=str(PACKS / "whisper-tiny-en"),
-        context=Context(shortest_s=0.0, margin_s=1.0),
+        name=EMBEDDED, engine=record.engine, language=record.language, path=str(folder), context=record.context
     )
-
-
-def sphinx() -> ModelSpec:
-    """Real pocketsphinx with the model of its wheel."""
-    return ModelSpec(name="pocketsphinx-en-us", engine="pocketsphinx", language="en")
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) -> None:
