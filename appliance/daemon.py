@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import structs
 
-from appliance import canary, parts
+from appliance import canary, modelchoice, parts
 from appliance.accounts.account import Account
 from appliance.accounts.disk import replace
 from appliance.board.button import GpiodButton
@@ -29,8 +29,7 @@ from appliance.engines.registry import EngineError
 from appliance.memory import settle
 from appliance.microphones import Microphones
 from appliance.packs.disk import PackError
-from appliance.packs.selection import Selection, select
-from appliance.packs.store import Store
+from appliance.packs.selection import Selection
 from appliance.scheduling.calibrate import HELD, calibrate
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
@@ -129,6 +128,7 @@ class Daemon:
             panel=self._panel,
             state_dir=config.state_dir,
         )
+        self._status.model = self.selection.told()
         self._service = Service(
             self.pool,
             self.accounts,
@@ -195,6 +195,7 @@ class Daemon:
 
     def _serve(self, on_ready: Callable[[Daemon], None]) -> None:
         """The models are warm, or there are none."""
+        log.info("%s", self.selection.line() or "no model")
         if not self.pool.models:
             self._status.enter(Phase.NO_MODEL)
             log.error("%s", self._status.line())
@@ -235,7 +236,9 @@ class Daemon:
         if self.pool.models and measured:
             self._status.enter(Phase.MEASURING)
             phrase = await asyncio.to_thread(canary.load)
-            await calibrate(self.pool, self.config.state_dir / "calibration.json", phrase.samples, self._profile.title)
+            kept = self.config.state_dir / "calibration.json"
+            found = await calibrate(self.pool, kept, phrase.samples, self._profile.title)
+            self._status.note("model", modelchoice.too_slow_note(self.selection, found.models, self.config))
         self.pool.held = ""
         settle()
 
@@ -287,10 +290,8 @@ class Daemon:
             self._supervisor.ready(self._status.line())
 
     def _select(self) -> Selection:
-        wanted = self.config.recognizer
         try:
-            store = Store(self.config.models_dir)
-            return select(store, wanted.engine, wanted.model, wanted.language, self._profile.model)
+            return modelchoice.chosen(self.config, self._profile)
         except (EngineError, PackError) as error:
             if not self._supervisor.present:
                 raise

@@ -24,8 +24,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "audio":                      (*VOCABULARY, "audio"),
     "vad":                        (*VOCABULARY, "vad"),
     "engines":                    (*VOCABULARY, "engines"),
-    "engines.vosk":               VOCABULARY,
-    "engines.pocketsphinx":       VOCABULARY,
+    "engines.vosk":               (*VOCABULARY, "engines.registry"),
     "text":                       (*VOCABULARY, "text"),
     "dialects":                   (*VOCABULARY, "dialects.base"),
     "dialects.__init__":          ("dialects",),
@@ -58,6 +57,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
     "system":                     (),
+    "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),
     "cli":                        ("",),
     "bench":                      ("",),
@@ -71,7 +71,8 @@ IMPURE = ("asyncio", "socket", "time", "os", "threading", "subprocess")
 
 LIBRARIES = {
     "vosk":                       "engines.vosk",
-    "pocketsphinx":               "engines.pocketsphinx",
+    "ctranslate2":                "engines.whisper",
+    "tokenizers":                 "engines.whisper",
     "onnxruntime":                "vad.silero",
     "soxr":                       "audio.resample",
     "soundfile":                  "recording",
@@ -83,7 +84,7 @@ LIBRARIES = {
     "gpiod":                      "board",
 }  # fmt: skip
 """Third-party libraries and the one part that knows them."""
-LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
+LATE = ("vosk", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
 """Those that are imported only when they are chosen."""
 ROOTS = ("daemon", "cli", "bench", "doctor", "__main__")
 """They may import everything; only they import each other."""

@@ -30,20 +30,23 @@ def _coloured(random: np.random.Generator, count: int, exponent: float) -> Sound
     spectrum = np.fft.rfft(random.normal(size=count))
     frequency = np.fft.rfftfreq(count, 1 / RATE)
     frequency[0] = frequency[1]
-    return np.fft.irfft(spectrum / frequency ** (exponent / 2), count)
+    noise: Sound = np.fft.irfft(spectrum / frequency ** (exponent / 2), count)
+    return noise
 
 
 def _band(random: np.random.Generator, count: int, low: float, high: float) -> Sound:
     spectrum = np.fft.rfft(random.normal(size=count))
     frequency = np.fft.rfftfreq(count, 1 / RATE)
     spectrum[(frequency < low) | (frequency > high)] = 0
-    return np.fft.irfft(spectrum, count)
+    noise: Sound = np.fft.irfft(spectrum, count)
+    return noise
 
 
 def _breathing(random: np.random.Generator, count: int) -> Sound:
     """In and out every 4 s, in the band of breath."""
     time = np.arange(count) / RATE
-    return _band(random, count, 300, 3_500) * np.maximum(0.0, np.sin(2 * np.pi * time / 2.0)) ** 2
+    rhythm: Sound = np.maximum(0.0, np.sin(2 * np.pi * time / 2.0)) ** 2
+    return _band(random, count, 300, 3_500) * rhythm
 
 
 def _struck(random: np.random.Generator, count: int, per_second: float, ring_hz: float, decay_s: float) -> Sound:

@@ -1,7 +1,7 @@
 """One stream, from bytes to events: decode, resample, frame, VAD, endpoint, recognise.
 
-The recogniser decodes *utterances*: a voiced stretch with some audio before (pre-roll) and after it (hangover). A client
-receives *segments*: one or more utterances up to the silence, commit or length that ends them.
+The recogniser decodes *utterances*: a voiced stretch with some audio before (pre-roll) and after it (hangover). The
+client receives *segments*: one or more utterances up to the silence, commit or length that ends them.
 
 An engine that decodes frame by frame finishes an utterance as soon as its hangover is over. An engine that decodes an
 utterance as a whole (``Capabilities.utterance_s``) keeps a short utterance open over pauses: the audio of the pause is

@@ -86,7 +86,7 @@ class WhisperStream:
         return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed)
 
     def due(self) -> bool:
-        """Tell whether enough audio has come since the last decode, so that all partials keep to their share of a core."""
+        """Tell whether a partial may be decoded again: all partials of the process keep to their share of a core."""
         if self._audio.samples < SHORTEST or self._draft is not None:
             return False
         wait_s = self._cost_s * max(1, self._owner.speaking) / self._owner.partial_share

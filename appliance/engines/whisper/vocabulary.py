@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -84,7 +85,7 @@ class Vocabulary:
     def words(self, tokens: Sequence[int], language: str) -> list[Piece]:
         """Split text tokens into words with their punctuation. Annotations and words without a letter are left out."""
         bounds = self._syllables(tokens) if language in SPACELESS else self._spaced(tokens)
-        pieces = [Piece(self.text(tokens[a:b]).strip(), a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        pieces = [Piece(self.text(tokens[a:b]).strip(), a, b) for a, b in pairwise(bounds)]
         return _without_annotations(pieces)
 
     def _spaced(self, tokens: Sequence[int]) -> list[int]:
