@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 
 SET_MDWE, GET_MDWE = 65, 66
 """prctl(2): ``PR_SET_MDWE`` of Linux 6.3 and newer, ``PR_GET_MDWE``."""
@@ -24,6 +25,15 @@ def refuse_generated_code(*, inherited: bool = True) -> bool:
     if _call(prctl, GET_MDWE, 0) > 0:  # systemd 254 and newer; flags that are set cannot be changed
         return True
     return _call(prctl, SET_MDWE, REFUSE_EXEC_GAIN | (0 if inherited else NO_INHERIT)) == 0
+
+
+def generated_code_is_refused() -> bool:
+    """Tell whether this process may have no memory that is written and executed, whoever forbids it."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return True
+    return False
 
 
 def _call(prctl: ctypes._NamedFuncPointer, option: int, argument: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.clients import all_said, understood
+from tests.boot.clients import KIOSK, all_said, understood
 from tests.boot.conftest import Boot, Box, booted
 from tests.boot.test_nspawn_streams import template, workers
 
@@ -94,3 +94,14 @@ def test_killed_worker_is_replaced_and_loads_the_model_again(boot: Boot) -> None
         assert understood(asyncio.run(all_said(box.url("ws"), key, kill)))
         after = box.machine.show()
         assert (after["MainPID"], after["NRestarts"]) == (facts["MainPID"], "0")
+
+
+def test_unit_that_forbids_generated_code_has_no_model_on_amd64(boot: Boot) -> None:
+    """As with an update that is newer than the package: the reason is in the status, and other models still run."""
+    with boot(drop_in="MemoryDenyWriteExecute=yes") as box:
+        facts = box.machine.until(StatusText="no model: the model whisper-tiny-en cannot be used")
+        assert "MemoryDenyWriteExecute=no" in facts["StatusText"]
+        box.machine.write("/etc/appliance/appliance.toml", box.configuration + KIOSK)
+        box.machine.run("systemctl", "restart", "appliance.service", limit_s=120)
+        box.machine.ready(180)
+        assert understood(asyncio.run(all_said(box.url("ws"), box.key())))
