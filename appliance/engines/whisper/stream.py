@@ -75,7 +75,7 @@ class WhisperStream:
             self._owner.speaking += 1
         self._audio.push(samples)
         self._draft = None
-        if self._audio.samples >= LONGEST:
+        while self._audio.samples >= LONGEST:
             self._cut()
 
     def partial(self) -> Hypothesis:
