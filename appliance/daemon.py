@@ -102,7 +102,9 @@ class Daemon:
 
     def _build(self, tls: Tls | None, stack: contextlib.ExitStack) -> None:
         config = self.config
-        plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
+        share = config.scheduling.partial_share
+        models = tuple(structs.replace(model, partial_share=share) for model in self.selection.models)
+        plan = Plan(models=models, detector=config.recognizer.detector)
         self.pool = Pool(plan, config.scheduling, next((model.name for model in plan.models), ""))
         self._lag = LagMeter()
         self._panel = Panel(parts.lamps(config.lights, self._profile))

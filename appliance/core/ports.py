@@ -39,6 +39,8 @@ class Hypothesis(Struct, frozen=True):
     """ISO 639-1 code of the language that was recognised; empty for an engine of one language."""
     evidence: Evidence | None = None
     """Absent for engines that write nothing where nobody speaks."""
+    fixed: int | None = None
+    """Leading words that later partials of the utterance begin with; ``None`` where the engine cannot promise any."""
 
     @property
     def text(self) -> str:
@@ -66,6 +68,9 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     whole and writes better with more of it; 0 ends it at every pause. Its streams are ``DraftStream``."""
     fork_safe: bool = True
     """The model is loaded before a process is forked and shared by its children; otherwise each loads its own."""
+
+    worker_mib: int = 0
+    """Memory that each worker needs for itself at its peak, MiB; 0 where workers share the model."""
 
     def serves(self, language: str) -> bool:
         """Tell whether the model writes this language (ISO 639-1)."""

@@ -111,7 +111,9 @@ class Decoder:
         result = self._model.generate(
             encoded, [start], beam_size=1, max_length=bound, return_scores=True, return_no_speech_prob=True
         )[0]
-        tokens = [token for token in result.sequences_ids[0] if token < self._vocabulary.end]  # the forced ones included
+        tokens = [
+            token for token in result.sequences_ids[0] if token < self._vocabulary.end
+        ]  # the forced ones included
         text = self._vocabulary.text(tokens)
         ratio = compression(text)
         evidence = Evidence(

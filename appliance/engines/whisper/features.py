@@ -131,5 +131,7 @@ def _mel(hertz: float) -> float:
 
 
 def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = np.where(mel >= 15.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)), mel * 200 / 3)
+    result: NDArray[np.float64] = np.where(
+        mel >= 15.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)), mel * 200 / 3
+    )
     return result

@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from appliance.core.events import RATE, Word
-from appliance.core.ports import Hypothesis, Samples
+from appliance.core.ports import Evidence, Hypothesis, Samples
 from appliance.core.problems import Kind, Refused
 from appliance.engines.whisper.decoder import Decoded, Decoder
 from appliance.engines.whisper.features import HOP, Spectrogram
 from appliance.engines.whisper.vocabulary import Vocabulary
-from appliance.engines.whisper.words import aligned, estimated
+from appliance.engines.whisper.words import ENDS, aligned, estimated
 
 LONGEST = 28 * RATE
 """Samples of one decode at most; the encoder takes 30 s."""
@@ -24,8 +24,9 @@ QUIET_FRAMES = 15
 """Frames (150 ms) over which the level is averaged when a quiet place is looked for."""
 SHORTEST = RATE // 10
 """Samples below which there is nothing to decode: 100 ms."""
-UNSURE_WORDS = 2
-"""Words at the end of a partial that the next decode chooses again, although two decodes agreed on them."""
+UNSURE = RATE * 12 // 10
+"""Samples at the end of a partial whose words the next decode chooses again, although two decodes agreed on them: a
+word that is cut off by the end of the audio can look like another one twice."""
 SWITCH = 0.25
 """Probability by which another language must lead before a session changes to it."""
 Clock = Callable[[], float]
@@ -60,8 +61,10 @@ class WhisperStream:
 
     def _reset(self) -> None:
         self._shown: tuple[Word, ...] = ()
-        self._agreed: list[int] = []
-        self._last: list[int] = []
+        self._forced: list[int] = []
+        self._fixed = 0
+        self._evidence: Evidence | None = None
+        self._last: list[str] = []
         self._decoded_at = 0
         self._cost_s = 0.0
         self._draft: Hypothesis | None = None
@@ -79,10 +82,11 @@ class WhisperStream:
         """Return the words so far. They are decoded again when that is due: see ``due``."""
         if self.due():
             self._decode_partial()
-        return Hypothesis((*self._done, *self._moved(self._shown)), self._language)
+        words = (*self._done, *self._moved(self._shown))
+        return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed)
 
     def due(self) -> bool:
-        """Tell whether enough audio has come since the last decode, so that all partials keep to their share of a core."""
+        """Tell whether a partial may be decoded again: all partials of the process keep to their share of a core."""
         if self._audio.samples < SHORTEST or self._draft is not None:
             return False
         wait_s = self._cost_s * max(1, self._owner.speaking) / self._owner.partial_share
@@ -124,21 +128,24 @@ class WhisperStream:
     # decoding
 
     def _decode_partial(self) -> None:
+        """Decode what was taken so far; show the words on which this decode and the one before agree."""
         began = self._clock()
-        forced = self._agreed
         decoded = self._owner.decoder().decode(
-            self._audio, self._candidates(), prompt=self._prompt, forced=forced
+            self._audio, self._candidates(), prompt=self._prompt, forced=self._forced
         )
         pieces = self._owner.vocabulary.words(decoded.tokens, decoded.language)
-        texts = [piece.text for piece in pieces]
+        keys = [bare(piece.text) for piece in pieces]
+        agreed = common(keys, self._last)
+        texts = [piece.text for piece in pieces[:agreed]]
+        if texts:
+            texts[-1] = texts[-1].rstrip(ENDS)  # the end of a sentence is known when the next word is
         self._shown = estimated(texts, self._shown, 0, self._audio.samples)
-        same = 0
-        while same < min(len(self._last), len(decoded.tokens)) and self._last[same] == decoded.tokens[same]:
-            same += 1
-        settled = [piece.last for piece in pieces[: max(0, len(pieces) - UNSURE_WORDS)] if piece.last <= same]
-        self._agreed = decoded.tokens[: max(settled[-1:], default=0)]
-        self._last = decoded.tokens
+        sure = self._audio.samples - UNSURE
+        self._fixed = sum(word.end <= sure for word in self._shown[:-1])
+        self._forced = decoded.tokens[: pieces[self._fixed - 1].last] if self._fixed else []
+        self._last = keys
         self._language = decoded.language
+        self._evidence = decoded.evidence
         self._decoded_at = self._audio.samples
         self._cost_s = self._clock() - began
 
@@ -190,6 +197,16 @@ class WhisperStream:
 
     def _moved(self, words: Sequence[Word]) -> tuple[Word, ...]:
         return tuple(_moved(word, self._offset) for word in words)
+
+
+def bare(text: str) -> str:
+    """Return a word without case and punctuation, for telling whether two decodes agree."""
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the prefix that both have."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _moved(word: Word, samples: int) -> Word:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import tokenizers
 from msgspec import Struct
+
+from appliance.core.events import SPACELESS
 
 ENGLISH_ONLY = 51_864
 """Tokens of an English-only model; multilingual ones have more (OpenAI's ``whisper/tokenizer.py``)."""
@@ -18,8 +21,6 @@ WORDLESS = re.compile(r"^[\W_]*$")
 """Text without a letter or a digit."""
 ANNOTATION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*[^*]+\*|[♪♫♬]+|<\|[^|]*\|>")
 """Descriptions of sounds, which the training data has and no speaker says."""
-SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Languages that are written without spaces between words."""
 
 
 class Piece(Struct, frozen=True):
@@ -84,12 +85,14 @@ class Vocabulary:
     def words(self, tokens: Sequence[int], language: str) -> list[Piece]:
         """Split text tokens into words with their punctuation. Annotations and words without a letter are left out."""
         bounds = self._syllables(tokens) if language in SPACELESS else self._spaced(tokens)
-        pieces = [Piece(self.text(tokens[a:b]).strip(), a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        pieces = [Piece(self.text(tokens[a:b]).strip(), a, b) for a, b in pairwise(bounds)]
         return _without_annotations(pieces)
 
     def _spaced(self, tokens: Sequence[int]) -> list[int]:
         starts = [
-            at for at, token in enumerate(tokens) if not at or (self._tokenizer.id_to_token(token) or "").startswith("Ġ")
+            at
+            for at, token in enumerate(tokens)
+            if not at or (self._tokenizer.id_to_token(token) or "").startswith("Ġ")
         ]
         return [*starts, len(tokens)]
 

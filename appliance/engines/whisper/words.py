@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from appliance.core.events import RATE, Word
@@ -12,10 +13,16 @@ from appliance.engines.whisper.decoder import Alignment
 from appliance.engines.whisper.features import HOP
 from appliance.engines.whisper.vocabulary import Piece
 
+ENDS = ".?!,;:…-"
+"""Punctuation that a decoder writes at the end of the audio, whether or not the sentence ends there."""
 LOUD = 0.35
-"""Share of the way from the quietest to the loudest frame of a word above which a frame belongs to it."""
+"""Share of the way from the quietest to the loudest frame of two words above which a frame belongs to one of them."""
 SMALLEST_RANGE = 1.0
-"""Decades between quietest and loudest frame below which a word has no quiet edge to be cut."""
+"""Decades between quietest and loudest frame below which there is no pause to be found."""
+EARLIER, LATER = 30, 10
+"""Frames before and after the place that the attention gives in which the true boundary of two words is looked for."""
+PAUSE = 5
+"""Quiet frames that are a pause between words: 50 ms."""
 SHORTEST = RATE // 50
 """Samples that a word keeps at least: 20 ms."""
 
@@ -23,27 +30,40 @@ SHORTEST = RATE // 50
 def aligned(
     pieces: Sequence[Piece], alignment: Alignment, levels: NDArray[np.float32], samples: int
 ) -> tuple[Word, ...]:
-    """Return words at their places in the utterance, without the silence that the attention leaves at their edges.
+    """Return words at their places in the utterance, without the pauses around them.
 
     ``levels``: log power of each frame of the utterance. A word is as sure as its least sure token.
     """
-    words = []
-    for piece in pieces:
-        start, end = alignment.starts[piece.first], min(samples, alignment.starts[piece.last])
-        start, end = _voiced(start, max(end, start + SHORTEST), levels)
+    bounds = [alignment.starts[piece.first] // HOP for piece in pieces]
+    bounds.append(min(samples, alignment.starts[pieces[-1].last]) // HOP)
+    pauses = [_pause(bounds, number, levels) for number in range(len(bounds))]
+    words: list[Word] = []
+    for number, piece in enumerate(pieces):
+        start = max(pauses[number][1] * HOP, words[-1].end if words else 0)
+        end = min(samples, max(pauses[number + 1][0] * HOP, start + SHORTEST))
         confidence = min(alignment.probabilities[piece.first : piece.last], default=0.0)
-        words.append(Word(piece.text, start, end, min(1.0, max(0.0, confidence))))
+        words.append(Word(piece.text, min(start, end), end, min(1.0, max(0.0, confidence))))
     return tuple(words)
 
 
-def _voiced(start: int, end: int, levels: NDArray[np.float32]) -> tuple[int, int]:
-    """Return the part of a word that is louder than the pauses around it."""
-    first, last = start // HOP, min(len(levels), -(-end // HOP))
+def _pause(bounds: Sequence[int], number: int, levels: NDArray[np.float32]) -> tuple[int, int]:
+    """Return the frames ``[first, last)`` of the pause at a boundary between words; both are the boundary without one.
+
+    The attention places a boundary in the pause, or up to 0.2 s late in the word behind it.
+    """
+    at = bounds[number]
+    first = bounds[number - 1] if number else max(0, at - EARLIER)
+    last = bounds[number + 1] if number + 1 < len(bounds) else at + EARLIER
     part = levels[first:last]
-    if len(part) < 3 or part.max() - part.min() < SMALLEST_RANGE:
-        return start, end
-    loud = np.flatnonzero(part >= part.min() + LOUD * (part.max() - part.min()))
-    return max(start, int(first + loud[0]) * HOP), min(end, max(int(first + loud[-1] + 1) * HOP, start + SHORTEST))
+    if len(part) < PAUSE or part.max() - part.min() < SMALLEST_RANGE:
+        return at, at
+    quiet = np.flatnonzero(part < part.min() + LOUD * (part.max() - part.min())) + first
+    runs = [run for run in np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1) if len(run) >= PAUSE]
+    near = [run for run in runs if run[-1] >= at - EARLIER and run[0] <= at + LATER]
+    if not near:
+        return at, at
+    run = max(near, key=len)
+    return int(run[0]), int(run[-1]) + 1
 
 
 def estimated(texts: Sequence[str], shown: Sequence[Word], begin: int, now: int) -> tuple[Word, ...]:
@@ -52,9 +72,9 @@ def estimated(texts: Sequence[str], shown: Sequence[Word], begin: int, now: int)
     ``begin``: the sample at which the first word may start.
     """
     same = 0
-    while same < min(len(texts), len(shown)) and shown[same].text == texts[same]:
+    while same < min(len(texts), len(shown)) and shown[same].text.rstrip(ENDS) == texts[same].rstrip(ENDS):
         same += 1
-    words = list(shown[:same])
+    words = [structs.replace(word, text=text) for word, text in zip(shown[:same], texts, strict=False)]
     at = words[-1].end if words else begin
     step = max(0, now - at) // max(1, len(texts) - same)
     for text in texts[same:]:
