@@ -5,6 +5,7 @@ BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils openssh-client
 CLIENT_PACKAGES := chromium
+PUBLISHED_PACKAGES := espeak-ng
 CONTAINER_PACKAGES := mmdebstrap systemd-container udev
 IMAGE_PACKAGES := mmdebstrap udev qemu-user-static arch-test mtools dosfstools fdisk squashfs-tools e2fsprogs xz-utils openssh-client
 BOOT_PACKAGES := qemu-system-arm
@@ -12,8 +13,8 @@ MODELS ?=
 SIGNERS ?=
 CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test clients check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
-	test-packages client-packages container-packages image-packages boot-packages clean
+.PHONY: help run demo test clients published check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
+	test-packages client-packages published-packages container-packages image-packages boot-packages clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,11 +26,14 @@ demo: venv  ## prove the main job with nothing attached: speech made on the spot
 	$(BIN)/appliance demo
 
 test: venv test-packages check  ## everything that takes minutes at most
-	$(BIN)/python -m pytest -m "not soak and not clients and not boot and not overload"
+	$(BIN)/python -m pytest -m "not soak and not clients and not boot and not overload and not published"
 
 clients: venv client-packages  ## the vendors' own SDKs against a daemon; writes docs/compatibility.md
 	$(BIN)/python -m tests.clients.install
 	$(BIN)/python -m pytest tests/clients -n $(CLIENTS_AT_A_TIME) --compatibility docs/compatibility.md
+
+published: venv published-packages  ## published model packs: downloads 300 MB, loads them, speaks to them
+	$(BIN)/python -m pytest -m published -s tests/published
 
 check: venv  ## style and types
 	$(BIN)/ruff check .
@@ -89,6 +93,9 @@ packages:
 
 test-packages:
 	$(call apt,$(TEST_PACKAGES))
+
+published-packages:
+	$(call apt,$(PUBLISHED_PACKAGES))
 
 client-packages:
 	$(call apt,$(CLIENT_PACKAGES))

@@ -13,7 +13,6 @@ from appliance.config import Config
 from appliance.doctor.box import address, get, own_key
 from appliance.doctor.selftest import NOT_NOW, Answer, play
 from appliance.scheduling import figures
-from appliance.text.errors import word_errors
 from appliance.update.trial import Proof, Shown
 
 PATIENCE_S = 20.0
@@ -52,7 +51,7 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
         return Shown(Proof.NONE, f"the box is busy: {answer.problem}")
     if answer.problem:
         return Shown(Proof.BAD, answer.problem)
-    right = any(not word_errors(each.split(), answer.text.split()) for each in wanted) if wanted else bool(answer.text)
+    right = any(canary.same(each, answer.text) for each in wanted) if wanted else bool(answer.text)
     if right:
         return Shown(Proof.GOOD, f"{answer.model} wrote {answer.text!r}")
     instead = f" and not {wanted[-1]!r}" if wanted else ""

