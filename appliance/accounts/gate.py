@@ -138,15 +138,18 @@ class Accounts:
         """Whose key this is, for what is no stream; tokens do not count. Raises ``Refused``: the first three above."""
         return self._guest(keys, None, address).account
 
-    def good(self, account: Account) -> bool:
-        """Whether the key still counts of somebody whom ``check`` let in. The keys' file is looked at once a second."""
+    def good(self, account: Account, *, microphones: bool = False) -> bool:
+        """Whether the key still counts of somebody whom ``check`` let in. The keys' file is looked at once a second.
+
+        With ``microphones`` the key must also still have the right to listen to microphones.
+        """
         if account.anonymous:
             return True
         now = self._clock()
         if not 0 <= now - self._looked < LOOK_S:
             self._refresh()
         key = self._keys.get(account.id)
-        return key is not None and not key.expired(now)
+        return key is not None and not key.expired(now) and (key.microphones or not microphones)
 
     def issue(
         self,
@@ -239,11 +242,11 @@ class Accounts:
             if key is None:
                 return "the key that this token was issued for has been revoked"
         if key is not None:
-            account = Account(key.id, key.name, admin=key.admin)
+            account = Account(key.id, key.name, admin=key.admin, microphones=key.microphones)
             return "it has expired" if key.expired(now) else _Guest(account, key, token, text)
         if self._open_house:
             digest = hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._salt, digest_size=8)
-            return _Guest(Account(f"a_{digest.hexdigest()}", "", True), None, None, text)
+            return _Guest(Account(f"a_{digest.hexdigest()}", "", True, microphones=True), None, None, text)
         return ""
 
     def _refresh(self) -> None:

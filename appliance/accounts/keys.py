@@ -64,6 +64,8 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     terms: bool = True
     admin: bool = False
     """It may send the box an update."""
+    microphones: bool = False
+    """It may listen to the device's microphones. A key file from before this field grants the right to no key."""
 
     def expired(self, now: float) -> bool:
         """Its time is over."""
