@@ -103,6 +103,11 @@ class Conversation:
         self._session: LiveSession = pool.open(opening.options, self._told)
 
     @property
+    def stream(self) -> LiveSession | None:
+        """The stream that the session holds in the pool, ``None`` once the session is over."""
+        return None if self.over else self._session
+
+    @property
     def fields(self) -> dict[str, str]:
         """For its records in the log."""
         return {"session": self.id, "dialect": self.kind.name}
