@@ -9,13 +9,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
 from msgspec import structs
 
+from appliance import interpreter
 from appliance.core.ports import Capabilities
 from appliance.scheduling.children import Children
 from appliance.scheduling.messages import (
@@ -176,7 +176,7 @@ class Launcher:
         plan = msgspec.json.encode(self._plan).decode()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "appliance.scheduling.template", str(theirs.fileno()), plan,
+                *interpreter.command("appliance.scheduling.template", str(theirs.fileno()), plan),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
         except BaseException:

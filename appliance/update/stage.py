@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from appliance import interpreter
 from appliance.packs.disk import megabytes
 from appliance.update.archive import Hashed, Source, Unpacked
 from appliance.update.bundle import Bundle, opened
@@ -85,7 +85,7 @@ def _drain(payload: Hashed) -> None:
 def compiled(tree: Path, final: Path) -> bool:
     """Bytecode for all of ``tree``, which will be called ``final``, so that it starts faster; whether that could be."""
     command = (
-        *("nice", sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
+        *("nice", *interpreter.command("compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")),
         *("-s", str(tree), "-p", str(final), str(tree)),
     )
     try:
