@@ -42,7 +42,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "accounts":                   (*VOCABULARY, "accounts"),
     "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),
     # the one part of it that opens files
-    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling"),
+    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling", "server.spool"),
     "recording":                  (*VOCABULARY, "audio"),
     "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture"),
     "update":                     ("accounts.disk", "interpreter", "packs.disk", "update"),

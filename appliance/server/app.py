@@ -31,6 +31,7 @@ from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
 from appliance.server.metrics import Metrics, Sources
 from appliance.server.sessions import Sessions
+from appliance.server.spool import SpoolRoom
 
 UPLOAD_BYTES = 256 << 20
 FEEDS = "microphones"
@@ -55,8 +56,11 @@ class Service:
         extra: Sequence[BaseRoute] = (),
         detail: Callable[[], Mapping[str, Any]] = dict,
         sources: Sources | None = None,
+        room: SpoolRoom | None = None,
     ) -> None:
         """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
+
+        ``room`` bounds the files of all uploads together.
 
         ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
         """
@@ -70,7 +74,7 @@ class Service:
         self._guarded = guarded
         self._endpointing = endpointing
         self._limits = limits
-        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals)
+        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals, room)
         self._extra = extra
         self._detail = detail
 
