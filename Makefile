@@ -1,7 +1,6 @@
 # The two commands: make run, make test. Everything they need is installed into .venv, or by apt when root or sudo allow.
 
 PYTHON ?= python3
-MODEL ?= vosk-model-small-en-us-0.15
 BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils openssh-client
@@ -20,8 +19,7 @@ CLIENTS_AT_A_TIME ?= 2
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-run: venv  ## set up, take the best model there is, serve on 127.0.0.1:8080
-	@$(BIN)/appliance models install --if-none $(MODEL) || echo "no Vosk model: going on with the embedded one"
+run: venv  ## set up, serve on 127.0.0.1:8080 with the embedded English model or a better installed one
 	$(BIN)/appliance serve
 
 demo: venv  ## prove the main job with nothing attached: speech made on the spot, real time, real WebSocket

@@ -41,7 +41,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recognizer(Struct, frozen=True, forbid_unknown_fields=True):
-    engine: Literal["auto", "vosk", "pocketsphinx"]
+    engine: Literal["auto", "whisper", "vosk"]
     model: str
     language: Annotated[str, Meta(pattern=r"^(auto|[a-z]{2,3})$")]
     detector: Literal["silero", "energy"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import structs
 
-from appliance import canary, parts
+from appliance import canary, modelchoice, parts
 from appliance.accounts.account import Account
 from appliance.accounts.disk import replace
 from appliance.board.button import GpiodButton
@@ -31,8 +31,7 @@ from appliance.engines.registry import EngineError
 from appliance.memory import settle
 from appliance.microphones import Microphones
 from appliance.packs.disk import PackError
-from appliance.packs.selection import Selection, select
-from appliance.packs.store import Store
+from appliance.packs.selection import Selection
 from appliance.scheduling.calibrate import HELD, calibrate
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
@@ -106,7 +105,9 @@ class Daemon:
 
     def _build(self, tls: Tls | None, stack: contextlib.ExitStack) -> None:
         config = self.config
-        plan = Plan(models=self.selection.models, detector=config.recognizer.detector)
+        share = config.scheduling.partial_share
+        models = tuple(structs.replace(model, partial_share=share) for model in self.selection.models)
+        plan = Plan(models=models, detector=config.recognizer.detector)
         self.pool = Pool(plan, config.scheduling, next((model.name for model in plan.models), ""))
         self._lag = LagMeter()
         self._panel = Panel(parts.lamps(config.lights, self._profile))
@@ -130,6 +131,7 @@ class Daemon:
             panel=self._panel,
             state_dir=config.state_dir,
         )
+        self._status.model = self.selection.told()
         self._service = Service(
             self.pool,
             self.accounts,
@@ -197,6 +199,7 @@ class Daemon:
 
     def _serve(self, on_ready: Callable[[Daemon], None]) -> None:
         """The models are warm, or there are none."""
+        log.info("%s", self.selection.line() or "no model")
         if not self.pool.models:
             self._status.enter(Phase.NO_MODEL)
             log.error("%s", self._status.line())
@@ -237,7 +240,9 @@ class Daemon:
         if self.pool.models and measured:
             self._status.enter(Phase.MEASURING)
             phrase = await asyncio.to_thread(canary.load)
-            await calibrate(self.pool, self.config.state_dir / "calibration.json", phrase.samples, self._profile.title)
+            kept = self.config.state_dir / "calibration.json"
+            found = await calibrate(self.pool, kept, phrase.samples, self._profile.title)
+            self._status.note("model", modelchoice.too_slow_note(self.selection, found.models, self.config))
         self.pool.held = ""
         settle()
 
@@ -289,10 +294,8 @@ class Daemon:
             self._supervisor.ready(self._status.line())
 
     def _select(self) -> Selection:
-        wanted = self.config.recognizer
         try:
-            store = Store(self.config.models_dir)
-            return select(store, wanted.engine, wanted.model, wanted.language, self._profile.model)
+            return modelchoice.chosen(self.config, self._profile)
         except (EngineError, PackError) as error:
             if not self._supervisor.present:
                 raise

@@ -1,4 +1,4 @@
-"""How the C library and the garbage collector keep memory for this process."""
+"""How much memory there is, and how the C library and the garbage collector keep it for this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import functools
 import gc
+import os
+from pathlib import Path
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """mallopt(3)."""
@@ -13,6 +15,20 @@ LARGE = 1 << 16
 """Bytes; the event loop reads into buffers four times as large and keeps what came."""
 THRESHOLDS = (700, 0, 0)
 """Each time that so many objects were left over, the youngest are collected, the next older too, all, and so on."""
+
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def memory_mib() -> int:
+    """Return the memory of this machine, or of the control group that it is limited by, in MiB."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):
+        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        for folder in (CGROUP / own, *(CGROUP / own).parents):
+            if (folder / "memory.max").is_file():
+                total = min(total, int((folder / "memory.max").read_text().replace("max", str(total))))
+    return total >> 20
 
 
 def give_back() -> None:

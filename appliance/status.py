@@ -64,6 +64,8 @@ class Status:
         self.readings = Readings()
         self.notes: dict[str, str] = {}
         """What the owner should know and would not see otherwise, by subject; an empty text is none."""
+        self.model: dict[str, str] = {}
+        """The default model, what to expect of it and what would be better, for the health page."""
         self._pool = pool
         self._listeners = listeners
         self._clients = clients
@@ -134,6 +136,7 @@ class Status:
             "ease": {"level": int(pool.ease), "means": pool.ease.words, "lag_s": round(pool.lag_s, 3)},
             "costs": {name: round(cost, 4) for name, cost in pool.costs.items()},
             "cores": pool.budget.cores,
+            "model": self.model,
             "muted": self._muted(),
             "microphones": [
                 {"name": each.microphone.name, "state": each.microphone.state, "reason": each.microphone.reason}

@@ -14,7 +14,8 @@ from appliance.config import load
 from appliance.daemon import Daemon
 from appliance.engines.fake import Script
 from appliance.engines.registry import ModelSpec
-from appliance.packs.selection import Selection
+from appliance.packs.record import record_of
+from appliance.packs.selection import EMBEDDED, Selection
 from appliance.packs.store import embedded
 
 READY_S = 60.0
@@ -31,9 +32,13 @@ def kiosk() -> ModelSpec:
     return ModelSpec(name="kiosk-words", engine="vosk", language="en", path=str(embedded()["kiosk-words"]))
 
 
-def sphinx() -> ModelSpec:
-    """Real pocketsphinx with the model of its wheel."""
-    return ModelSpec(name="pocketsphinx-en-us", engine="pocketsphinx", language="en")
+def whisper() -> ModelSpec:
+    """Real Whisper with the embedded model."""
+    folder = embedded()[EMBEDDED]
+    record = record_of(EMBEDDED, folder)
+    return ModelSpec(
+        name=EMBEDDED, engine=record.engine, language=record.language, path=str(folder), context=record.context
+    )
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], limit_s: float = 60.0) -> None:

@@ -24,8 +24,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "audio":                      (*VOCABULARY, "audio"),
     "vad":                        (*VOCABULARY, "vad"),
     "engines":                    (*VOCABULARY, "engines"),
-    "engines.vosk":               VOCABULARY,
-    "engines.pocketsphinx":       VOCABULARY,
+    "engines.vosk":               (*VOCABULARY, "engines.registry"),
     "text":                       (*VOCABULARY, "text"),
     "dialects":                   (*VOCABULARY, "dialects.base"),
     "dialects.__init__":          ("dialects",),
@@ -35,7 +34,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "dialects.elevenlabs":        (*VOCABULARY, "dialects.base", "dialects.elevenlabs_query"),
     # its transcripts are subtitles if the client so wishes
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
-    "packs":                      (*VOCABULARY, "engines.registry", "packs"),
+    "packs":                      (*VOCABULARY, "engines.registry", "interpreter", "packs"),
     "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling"),
     "scheduling.launcher":        ("core", "interpreter", "scheduling"),
     "scheduling.worker":          ("core", "memory", "scheduling", "text"),
@@ -59,6 +58,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
     "interpreter":                (),
+    "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),
     "cli":                        ("",),
     "bench":                      ("",),
@@ -72,7 +72,8 @@ IMPURE = ("asyncio", "socket", "time", "os", "threading", "subprocess")
 
 LIBRARIES = {
     "vosk":                       "engines.vosk",
-    "pocketsphinx":               "engines.pocketsphinx",
+    "ctranslate2":                "engines.whisper",
+    "tokenizers":                 "engines.whisper",
     "onnxruntime":                "vad.silero",
     "soxr":                       "audio.resample",
     "soundfile":                  "recording",
@@ -84,7 +85,7 @@ LIBRARIES = {
     "gpiod":                      "board",
 }  # fmt: skip
 """Third-party libraries and the one part that knows them."""
-LATE = ("vosk", "pocketsphinx", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
+LATE = ("vosk", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
 """Those that are imported only when they are chosen."""
 ROOTS = ("daemon", "cli", "bench", "doctor", "__main__")
 """They may import everything; only they import each other."""

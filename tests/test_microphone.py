@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from appliance.daemon import Daemon
-from tests.box import box, run, sphinx, url
+from tests.box import box, run, url, whisper
 from tests.speech import spoken
 from tests.virtual_mic import VirtualMicrophone, virtual_microphone
 
@@ -42,7 +42,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.asynccontextmanager
 async def listening(rate: int) -> AsyncIterator[tuple[Daemon, AsyncIterator[dict[str, Any]]]]:
     desk = {"name": "desk", "device": "vmic", "rate": rate}
-    async with box(sphinx(), microphones=[desk]) as daemon, connect(url(daemon, "ws") + "/v1/microphones/desk") as feed:
+    async with (
+        box(whisper(), microphones=[desk]) as daemon,
+        connect(url(daemon, "ws") + "/v1/microphones/desk") as feed,
+    ):
 
         async def events() -> AsyncIterator[dict[str, Any]]:
             async for message in feed:
@@ -99,7 +102,7 @@ def test_listen_writes_what_it_hears(microphone: VirtualMicrophone, recording: P
     """``appliance listen`` as a person runs it."""
     environment = {**os.environ, **microphone.env}
     listen = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "listen", "--device", "vmic", "--engine", "pocketsphinx"],
+        [sys.executable, "-m", "appliance", "listen", "--device", "vmic", "--engine", "whisper"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

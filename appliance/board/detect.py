@@ -44,8 +44,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lamps: Lines = Lines()
     button: str = ""
     """GPIO line of the push button, or empty."""
-    model: str = "auto"
-    """The pack that suits the board, as in ``appliance models list``, or "auto"."""
+    models: tuple[str, ...] = ()
+    """The packs that suit the board, as in ``appliance models list``, most accurate first."""
     notes: str = ""
 
 

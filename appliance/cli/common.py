@@ -35,8 +35,8 @@ def recognizer_options(command: Command) -> Command:
     """``--config --engine --model --language``."""
     for option in (
         click.option("--language", help="ISO 639-1 code, as in 'en'."),
-        click.option("--model", help="A pack's name, or the folder of a Vosk model."),
-        click.option("--engine", help="vosk, pocketsphinx or auto."),
+        click.option("--model", help="A pack's name, or the folder of a model."),
+        click.option("--engine", help="whisper, vosk or auto."),
         click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML)."),
     ):
         command = option(command)

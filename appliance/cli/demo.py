@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 from appliance.cli.child import NotReady, own_daemon
 from appliance.cli.common import fail
 from appliance.cli.speech import NoSpeech, say
-from appliance.text.errors import word_errors
+from appliance.text.errors import plain_words, word_errors
 
 SENTENCES = (
     "i would like a cup of coffee",
@@ -55,7 +55,7 @@ async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -
             url = daemon.url
         heard, delays = await _converse(url, audio)
     wanted = " ".join(SENTENCES).split()
-    wrong = word_errors(wanted, heard.split())
+    wrong = word_errors(wanted, plain_words(heard))
     delays.sort()
     click.echo(
         f"\n{len(wanted)} words spoken, {wrong} wrong; a final comes {delays[len(delays) // 2]:.2f} s "

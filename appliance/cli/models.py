@@ -8,22 +8,36 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec.structs import asdict
+from msgspec import Struct, structs
 
 from appliance.board.detect import detect
 from appliance.config import load
+from appliance.engines.registry import EngineError
+from appliance.packs.accuracy import accuracy_words, wrong_words
 from appliance.packs.catalogue import CATALOGUE, Pack, named
 from appliance.packs.disk import megabytes
+from appliance.packs.selection import EMBEDDED, select
 from appliance.packs.store import PackError, Progress, Store, embedded
 
 
-class Row(Pack, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True):
     """A line of the list, and its JSON. ``size`` is that on the disk when installed."""
 
+    name: str
+    engine: str
+    language: str
+    region: str = ""
+    size: int = 0
+    licence: str = ""
+    accuracy: str = ""
+    note: str = ""
+    sources: tuple[str, ...] = ()
     installed: bool = False
     broken: bool = False
     path: str | None = None
 
+
+LEGEND = "\nwrong: words on clear speech, those of mul for English; * the publisher's figure\n"
 
 where = click.option(
     "--models-dir",
@@ -53,24 +67,27 @@ def list_models(store: Store, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "language", "size", "licence", "installed", box=None, pad_edge=False)
+    table = Table("name", "lang", "size", "wrong", "licence", "here", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for row in rows:
         state = "broken" if row.broken else "embedded" if row.name in embedded() else "yes" if row.installed else ""
         language = f"{row.language}-{row.region}" if row.region else row.language
-        table.add_row(row.name, language, megabytes(row.size) if row.size else "?", row.licence or "?", state)
+        size = megabytes(row.size) if row.size else "?"
+        table.add_row(row.name, language, size, wrong_words(row.name), row.licence or "?", state)
     Console().print(table)
+    click.echo(LEGEND)
+    for row in rows:
+        if row.installed:
+            click.echo(f"{row.name}: {row.accuracy}")
 
 
 @models.command()
-@click.argument("name_or_path", default=lambda: _suited())
+@click.argument("name_or_path", required=False)
 @click.option("--language", help="Two letters, such as en or hi; for a file or folder whose name does not tell.")
-@click.option("--if-none", is_flag=True, help="Only when no Vosk model has been installed yet.")
 @where
-def install(store: Store, name_or_path: str, language: str | None, if_none: bool) -> None:
-    """Install a model by its name in the list, or from a zip file or folder; without a name, the board's own."""
-    if if_none and any(pack.engine == "vosk" and pack.name != "kiosk-words" for pack in store.installed()):
-        return
+def install(store: Store, name_or_path: str | None, language: str | None) -> None:
+    """Install a model by its name in the list, or from a zip file or folder; without a name, the next better one."""
+    name_or_path = name_or_path or _better(store)
     with _one_line(), _bar(name_or_path) as progress:
         pack = store.install(name_or_path, progress=progress, language=language)
     click.echo(f"{pack.name} is installed: language {pack.language}, {megabytes(pack.size)}")
@@ -100,12 +117,15 @@ def remove(store: Store, name: str) -> None:
     click.echo(f"{name} is removed")
 
 
-def _suited() -> str:
-    """The pack for this kind of board."""
-    model = detect().model
-    if model == "auto":
-        raise click.UsageError("which model? The board has no favourite; see: appliance models list")
-    return model
+def _better(store: Store) -> str:
+    """Return the pack that suits this kind of board and is more accurate than what is installed."""
+    try:
+        better = select(store, preferred=detect().models).better
+    except EngineError:
+        better = EMBEDDED
+    if not better:
+        raise click.UsageError("which model? The best one for this board is there; see: appliance models list")
+    return better
 
 
 def _rows(store: Store) -> list[Row]:
@@ -114,12 +134,36 @@ def _rows(store: Store) -> list[Row]:
     names = store.names()
     rows = []
     for name in names:
-        facts = asdict(named(name) or Pack(name, "", "und"))
+        row = _row(named(name) or Pack(name, "", "und"))
         if here := installed.get(name):
-            rows.append(Row(**facts | asdict(here) | {"path": str(here.path), "installed": True}))
+            row = structs.replace(
+                row,
+                engine=here.engine,
+                language=here.language,
+                size=here.size,
+                licence=here.licence,
+                accuracy=accuracy_words(here.name, here.language),
+                path=str(here.path),
+                installed=True,
+            )
         else:
-            rows.append(Row(**facts, broken=True))
-    return rows + [Row(**asdict(pack)) for pack in CATALOGUE if pack.url and pack.name not in names]
+            row = structs.replace(row, broken=True)
+        rows.append(row)
+    return rows + [_row(pack) for pack in CATALOGUE if pack.sources and pack.name not in names]
+
+
+def _row(pack: Pack) -> Row:
+    return Row(
+        name=pack.name,
+        engine=pack.engine,
+        language=pack.language,
+        region=pack.region,
+        size=pack.size,
+        licence=pack.licence,
+        accuracy=accuracy_words(pack.name, pack.language),
+        note=pack.note,
+        sources=tuple(source.title for source in pack.sources),
+    )
 
 
 @contextmanager

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.cli.common import configured, fail, log_to_stderr, overrides, recognizer_options
+
+if TYPE_CHECKING:
+    from appliance.packs.selection import Selection
 
 
 @click.command()
@@ -46,8 +50,7 @@ def serve(
     give_back()
     try:
         daemon = Daemon(config, again=lambda: load(file, overrides(given)))
-        for chosen in daemon.selection.models[:1]:
-            click.echo(f"model: {chosen.name} ({chosen.engine}, {chosen.language}), because {daemon.selection.why}")
+        _name_model(daemon.selection)
         asyncio.run(daemon.run(_announce))
         if daemon.failed:
             fail(daemon.failed)
@@ -55,6 +58,15 @@ def serve(
         fail(str(error), 2)
     except (EngineError, PackError) as error:
         fail(str(error))
+
+
+def _name_model(selection: Selection) -> None:
+    """Tell which model is loaded, what to expect of it, why it was chosen, and what would be better."""
+    for chosen in selection.models[:1]:
+        click.echo(f"model: {chosen.name} ({chosen.engine}, {chosen.language}), because {selection.why}")
+        click.echo(f"  expect            {selection.accuracy}")
+        if selection.better:
+            click.echo(f"  better            {selection.better_words}")
 
 
 def _announce(daemon: object) -> None:

@@ -6,13 +6,14 @@ The structs are tagged, so that they can cross a process boundary as they are.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from appliance.core.problems import Problem
 
 RATE = 16_000
-"""The one internal sample rate, Hz. Silero, vosk's and pocketsphinx's stock models are all trained at it."""
+"""The one internal sample rate, Hz. Silero, Whisper and Vosk's models are all trained at it."""
 
 
 class Cause(enum.StrEnum):
@@ -100,6 +101,15 @@ class Closed(Event, frozen=True, tag="closed"):
 
 
 AnyEvent = SpeechStarted | Partial | SpeechEnded | Final | Committed | Heard | Closed
+
+
+SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages that are written without spaces between words."""
+
+
+def joined(words: Sequence[Word], language: str) -> str:
+    """Words as one text, with spaces between them where the language (ISO 639-1) has any."""
+    return ("" if language in SPACELESS else " ").join(word.text for word in words)
 
 
 def seconds(samples: int) -> float:

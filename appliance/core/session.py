@@ -1,8 +1,12 @@
 """One stream, from bytes to events: decode, resample, frame, VAD, endpoint, recognise.
 
-The recogniser hears *utterances*: a voiced stretch with some audio before (pre-roll) and after it (hangover). A client
-is told *segments*: one or more utterances up to the silence, commit or length that ends them. An utterance is finished
-as soon as its hangover is over, so when the segment's silence is complete its text is already there.
+The recogniser decodes *utterances*: a voiced stretch with some audio before (pre-roll) and after it (hangover). The
+client receives *segments*: one or more utterances up to the silence, commit or length that ends them.
+
+An engine that decodes frame by frame finishes an utterance as soon as its hangover is over. An engine that decodes an
+utterance as a whole (``Capabilities.utterance_s``) keeps a short utterance open over pauses: the audio of the pause is
+held back, a draft of the final is computed shortly before the silence is complete, and it is discarded when speech goes
+on. Either way the text is there when the segment's silence is complete.
 """
 
 from __future__ import annotations
@@ -28,9 +32,11 @@ from appliance.core.events import (
     SpeechEnded,
     SpeechStarted,
     Word,
+    joined,
 )
 from appliance.core.options import AudioFormat, Changes, Mode, SessionOptions
-from appliance.core.ports import Readable, Recognizer, Samples, Vad
+from appliance.core.plausibility import Voice, plausible
+from appliance.core.ports import DraftStream, Hypothesis, Readable, Recognizer, Samples, Vad
 from appliance.core.stability import Stability
 
 ACCEPT_FRAMES = 4
@@ -39,6 +45,12 @@ WARM_UP_FRAMES = 16
 """Frames before the pre-roll that a session continuing this one should hear, for its VAD to settle (half a second)."""
 SOFT_CUT = 0.9
 """Of the longest segment, after which the next short pause ends it."""
+LONGEST_PAUSE = RATE
+"""Samples of silence over which an utterance may stay open: with more, a decoder that sees it invents words."""
+DRAFT_MARGIN = 1.25
+"""A draft is begun so many times earlier than its expected duration before the silence is complete, ..."""
+DRAFT_SLACK = RATE // 20
+"""... and so many samples (50 ms) before that, for what else the worker does."""
 
 
 class Origin(Struct, frozen=True):
@@ -65,6 +77,8 @@ class _Segment:
         """It began in the middle of speech, where a segment that was too long was cut, after so much silence."""
         self.words: tuple[Word, ...] = ()
         """Those of its finished utterances."""
+        self.language = ""
+        """That of its last utterance with words, where the engine says it."""
         self.stability = Stability()
         self.told = ""
         """The last partial's text."""
@@ -97,8 +111,13 @@ class Session:
         self._vad = vad
         self._position = start.position
         self._endpointer = Endpointer(options.endpointing, vad.frame, self._position)
-        self._stream = recognizer.stream(options.phrases)
+        self._stream = recognizer.stream(options.phrases, options.languages)
+        self._drafting = self._stream if isinstance(self._stream, DraftStream) else None
+        self._whole = int(recognizer.capabilities.utterance_s * RATE)
         self._utterance: int | None = None
+        self._paused = False
+        """The open utterance waits in a pause; audio is held until speech goes on or the utterance ends."""
+        self._voice = Voice()
         self._pending: list[Samples] = []
         self._since_partial = 0
         self._slower = 1
@@ -179,13 +198,16 @@ class Session:
                 probability = 0.0
             mark = self._endpointer.step(probability)
             self._position += len(frame)
-            if self._utterance is None:
+            self._voice.add(probability)
+            if self._utterance is None or self._paused:
                 self._hold(frame, mark)
             else:
                 self._pending.append(frame)
                 yield from self._advance(len(frame))
             if mark is not None:
                 yield from self._turn(mark)
+            if self._paused:
+                yield from self._wait()
             yield from self._cut_long()
 
     def _turn(self, mark: Mark) -> Iterator[AnyEvent]:
@@ -193,8 +215,13 @@ class Session:
             case Turn.START:
                 yield SpeechStarted(mark.at)
                 self._open(mark.at)
+            case Turn.RESUME if self._paused:
+                self._pending, self._tail, self._paused = self._tail, [], False
             case Turn.RESUME:
                 self._open(mark.at)
+            case Turn.PAUSE if self._utterance is not None and self._position - self._utterance < self._whole:
+                self._accept()
+                self._paused = True
             case Turn.PAUSE:
                 yield from self._settle()
             case Turn.END:
@@ -211,7 +238,7 @@ class Session:
         if len(rest):
             self._position += len(rest)
             self._endpointer.skip(len(rest))
-            (self._tail if self._utterance is None else self._pending).append(rest)
+            (self._tail if self._utterance is None or self._paused else self._pending).append(rest)
 
     def _cut(self, cause: Cause) -> Iterator[AnyEvent]:
         if self._endpointer.speaking:
@@ -226,7 +253,7 @@ class Session:
         length, longest = self._position - self._segment.opened, self._options.endpointing.longest_ms * RATE // 1000
         quiet = self._endpointer.quiet * 1000 // RATE >= max(1, self._options.endpointing.min_silence_ms)
         if length >= longest or (quiet and length >= longest * SOFT_CUT):
-            speaking = self._utterance is not None
+            speaking = self._utterance is not None and not self._paused
             self._segment.heard_until = self._position
             yield from self._end_segment(Cause.LONGEST)
             if speaking:
@@ -242,7 +269,7 @@ class Session:
     def _hold(self, frame: Samples, mark: Mark | None) -> None:
         """Keep what a coming utterance may begin with; all of it when it comes now."""
         self._tail.append(frame)
-        if mark is not None:
+        if mark is not None or self._paused:
             return
         run = self._endpointer.run
         keep = self._position - self._pre_roll() if run is None else run - self._pre_roll()
@@ -262,6 +289,7 @@ class Session:
         self._pending = [np.concatenate(self._tail)[start - held :]] if self._tail else []
         self._tail = []
         self._utterance = start
+        self._voice = Voice(self._voice.recent)
         if self._segment.opened is None:
             self._segment.opened, self._segment.voice = start, voice
 
@@ -271,25 +299,46 @@ class Session:
             self._accept()
             if 0 < self._slower * self._options.partial_ms * RATE // 1000 <= self._since_partial:
                 self._since_partial = 0
-                yield from self._partial(self._timed(self._stream.partial().words))
+                yield from self._partial(self._stream.partial())
 
     def _accept(self) -> None:
         if self._pending:
             self._stream.accept(np.concatenate(self._pending))
             self._pending = []
 
+    def _wait(self) -> Iterator[AnyEvent]:
+        """In a pause of an open utterance: draft its final in time for the end of the silence, or settle it."""
+        assert self._drafting is not None
+        quiet = self._endpointer.quiet
+        left = min(LONGEST_PAUSE, self._options.endpointing.silence_to_end_ms * RATE // 1000) - quiet
+        lead_s = self._drafting.finish_s()
+        if lead_s and left <= lead_s * DRAFT_MARGIN * RATE + DRAFT_SLACK:
+            draft = self._drafting.draft()
+            if self._slower and self._options.partial_ms:
+                yield from self._partial(draft)
+        if quiet >= LONGEST_PAUSE:
+            yield from self._settle()
+
     def _settle(self) -> Iterator[AnyEvent]:
         """Finish the utterance; its words are now the segment's."""
         if self._utterance is not None:
             self._finish_utterance()
             if self._slower and self._options.partial_ms:
-                yield from self._partial(())
+                yield from self._partial(Hypothesis())
 
     def _finish_utterance(self) -> None:
         self._accept()
-        self._segment.words = (*self._segment.words, *self._timed(self._stream.finish().words))
-        self._utterance = None
-        self._fed = self._position
+        heard = self._stream.finish()
+        words = self._timed(self._trusted(heard))
+        self._segment.words = (*self._segment.words, *words)
+        if words and heard.language:
+            self._segment.language = heard.language
+        self._fed = self._tail_start() if self._paused else self._position
+        self._utterance, self._paused = None, False
+
+    def _trusted(self, heard: Hypothesis) -> tuple[Word, ...]:
+        """Return the words, or none when the evidence says that nobody spoke."""
+        return heard.words if heard.evidence is None or plausible(heard.evidence, self._voice) else ()
 
     def _timed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words of the utterance, timed from session start."""
@@ -301,11 +350,13 @@ class Session:
 
     # segments
 
-    def _partial(self, latest: tuple[Word, ...]) -> Iterator[Partial]:
+    def _partial(self, latest: Hypothesis) -> Iterator[Partial]:
         """The segment's settled words and the latest ones of its open utterance, if that is news."""
         segment = self._segment
-        shown, stable = segment.stability.update((*segment.words, *latest), self._position)
-        text = " ".join(word.text for word in shown)
+        words = (*segment.words, *self._timed(self._trusted(latest)))
+        fixed = None if latest.fixed is None else len(segment.words) + latest.fixed
+        shown, stable = segment.stability.update(words, self._position, fixed)
+        text = joined(shown, segment.language)
         if text and text != segment.told:
             segment.told = text
             yield Partial(self._segments, text, shown, stable, segment.voice, self._position)
@@ -318,9 +369,10 @@ class Session:
         if not words and not segment.told:
             return
         if self._readable is not None and self._options.numerals:
-            words = self._readable(words, self._language)
-        text = " ".join(word.text for word in words)
+            words = self._readable(words, segment.language or self._language)
+        language = segment.language or self._language
+        text = joined(words, language)
         confidence = sum(word.confidence for word in words) / max(1, len(words))
         number, self._segments = self._segments, self._segments + 1
         end = max(segment.heard_until, *(word.end for word in words[-1:]), segment.voice)
-        yield Final(number, text, words, confidence, self._language, segment.voice, end, cause)
+        yield Final(number, text, words, confidence, language, segment.voice, end, cause)

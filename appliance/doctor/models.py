@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 
-from appliance import canary
-from appliance.board.detect import detect
+from appliance import canary, modelchoice
 from appliance.core.events import RATE, Final
 from appliance.core.options import SessionOptions
 from appliance.core.session import Session
 from appliance.doctor.box import Box
 from appliance.doctor.findings import Finding, finding
 from appliance.engines.registry import ModelSpec, detector, load
-from appliance.packs.selection import select
+from appliance.packs.accuracy import accuracy_words
+from appliance.packs.selection import Selection
 from appliance.packs.store import Store
+from appliance.parts import profile
 from appliance.scheduling import figures
 
 SLOW = 0.6
@@ -26,15 +27,21 @@ def models(box: Box) -> Finding:
     """What is installed, broken or chosen, and what the daemon could not load."""
     store = Store(box.config.models_dir)
     installed = store.installed()
-    facts = [f"{pack.name}: {pack.engine}, {pack.language}, {_size(pack.size)}" for pack in installed]
+    facts = [
+        f"{pack.name}: {pack.engine}, {pack.language}, {_size(pack.size)}; {accuracy_words(pack.name, pack.language)}"
+        for pack in installed
+    ]
     whole = {pack.name for pack in installed}
     bad = [f"{name}: {'; '.join(store.verify(name))}" for name in store.names() if name not in whole]
     if box.ready is not None:
         facts.append(f"loaded: {', '.join(model['model'] for model in box.ready['models']) or 'none'}")
+        better = (box.health or {}).get("model", {}).get("better", "")
+        facts += [f"better: {better}"] if better else []
         bad += [f"{name} could not be loaded: {reason}" for name, reason in box.ready["broken"].items()]
     else:
-        chosen = selected(box)
-        facts.append(f"the next start takes {chosen.name}")
+        found = selection(box)
+        facts.append(f"the next start takes {found.models[0].name}: {found.why}")
+        facts += [f"better: {found.better_words}"] if found.better else []
     return finding("models", facts, bad=bad, advice="install it again: appliance models install NAME" * bool(bad))
 
 
@@ -64,9 +71,12 @@ def speed(box: Box) -> Finding:
 
 def selected(box: Box) -> ModelSpec:
     """The default model as a start would choose it. Raises EngineError."""
-    wanted = box.config.recognizer
-    store = Store(box.config.models_dir)
-    return select(store, wanted.engine, wanted.model, wanted.language, detect().model).models[0]
+    return selection(box).models[0]
+
+
+def selection(box: Box) -> Selection:
+    """Return the models as a start would choose them. Raises EngineError."""
+    return modelchoice.chosen(box.config, profile(box.config.board))
 
 
 def _cost(name: str, cost: float, more: str) -> str:

@@ -28,7 +28,8 @@ SOON_S = 14 * DAY_S
 """The box's own certificate is made anew 30 days before its end, so less means that it was not."""
 LIBRARIES = (
     "vosk",
-    "pocketsphinx",
+    "ctranslate2",
+    "tokenizers",
     "onnxruntime",
     "numpy",
     "soxr",

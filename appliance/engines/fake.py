@@ -42,7 +42,10 @@ class FakeRecognizer:
             streams_per_core=64,
         )
 
-    def stream(self, phrases: tuple[str, ...] = ()) -> FakeStream:
+    def prepare(self) -> None:
+        """Nothing: there is no model."""
+
+    def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> FakeStream:
         return FakeStream(self._script, phrases)
 
 

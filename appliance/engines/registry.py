@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 from msgspec import Struct
 
 from appliance.core.ports import Recognizer, VadModel
 
 ENGINES: dict[str, tuple[str, str]] = {
+    "whisper": ("appliance.engines.whisper.recognizer", "WhisperRecognizer"),
     "vosk": ("appliance.engines.vosk", "VoskRecognizer"),
-    "pocketsphinx": ("appliance.engines.pocketsphinx", "PocketsphinxRecognizer"),
 }
-"""Engine -> module and class, called with (name, language, path)."""
+"""Engine -> module and class, called with the ``ModelSpec``."""
+LIBRARIES = {"whisper": "ctranslate2 tokenizers", "vosk": "vosk"}
+"""Engine -> what pip calls its libraries."""
 DETECTORS: dict[str, tuple[str, str]] = {
     "silero": ("appliance.vad.silero", "SileroModel"),
     "energy": ("appliance.vad.energy", "EnergyModel"),
 }
 
 
+class Context(Struct, frozen=True, kw_only=True):
+    """How much audio the encoder of a Whisper model must see. The defaults suit the published models."""
+
+    shortest_s: float = 12.0
+    """Seconds at least. With less, the decoder of a published model does not stop where the speech stops."""
+    margin_s: float = 2.0
+    """Seconds of silence after the speech at least."""
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True):
-    """What is needed to load a recogniser, in any process. ``path`` is absent for a model inside a library."""
+    """What is needed to load a recogniser, in any process. ``path`` is absent for the fake engine."""
 
     name: str
     engine: str
     language: str
+    """ISO 639-1; "mul" (ISO 639-2) for a model of several languages that is to detect which one is spoken."""
     path: str | None = None
+    context: Context = Context()
+    partial_share: float = 0.35
+    """Share of a core that a worker spends on partials of all its sessions, where each costs a decode."""
     script: str | None = None
     """For the fake engine: its script as JSON."""
 
@@ -43,12 +57,11 @@ def load(spec: ModelSpec) -> Recognizer:
         raise EngineError(f"there is no engine called {spec.engine!r}; there are {', '.join(ENGINES)}")
     module, name = ENGINES[spec.engine]
     try:
-        recognizer: Recognizer = getattr(importlib.import_module(module), name)(
-            spec.name, spec.language, Path(spec.path) if spec.path else None
-        )
+        recognizer: Recognizer = getattr(importlib.import_module(module), name)(spec)
     except ImportError as error:
         raise EngineError(
-            f"the library of the engine {spec.engine} is missing ({error}); install it with: pip install {spec.engine}"
+            f"the library of the engine {spec.engine} is missing ({error}); "
+            f"install it with: pip install {LIBRARIES[spec.engine]}"
         ) from error
     except OSError as error:
         raise EngineError(

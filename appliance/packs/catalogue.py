@@ -1,7 +1,7 @@
 """Model packs known by name, so that a language is one command away. Facts about each are its publisher's.
 
 Sources: the models page and model-list.json of https://alphacephei.com/vosk/models, as copied in public projects
-(December 2024). Models for non-commercial use only and speaker models are left out.
+(December 2024). Models for non-commercial use only and speaker models are left out. Whisper packs: ``published``.
 """
 
 from __future__ import annotations
@@ -10,35 +10,47 @@ import re
 
 from msgspec import Struct
 
+from appliance.packs.published import wheel_sources, whisper_sources
+from appliance.packs.sources import Archive, Source
+
 PUBLISHER = "https://alphacephei.com/vosk/models"
 APACHE = "Apache-2.0"
 MIT = "MIT"
 UNKNOWN = ""
+KIOSK = "kiosk-words"
+"""A closed vocabulary, for commands and digits."""
+MULTILINGUAL = "mul"
+"""ISO 639-2 code for a model of several languages."""
 
 VOSK_CODES = {"cn": "zh", "kz": "kk", "ua": "uk", "vn": "vi"}
 """Country codes that Vosk's names use where ISO 639-1 has another language code."""
 
 
 class Pack(Struct, frozen=True):
-    """A model one can install, or (without a ``url``) one that comes with the software."""
+    """A model one can install, or (without a source) one that comes with the software."""
 
     name: str
     engine: str
     language: str
-    """ISO 639-1, lower case."""
+    """ISO 639-1, lower case; "mul" for a multilingual model."""
     region: str = ""
     """Lower case: "us", "in"; empty when the model is meant for everybody who speaks the language."""
     size: int = 0
-    """Bytes of the zip; 0 when unknown."""
+    """Bytes to download from the publisher; 0 when unknown."""
     licence: str = UNKNOWN
-    md5: str | None = None
-    """Of the zip, in hexadecimal; None when the publisher's is unknown."""
-    url: str | None = None
+    sources: tuple[Source, ...] = ()
+    """In the order in which they are tried."""
     note: str = ""
 
 
 def _vosk(name: str, language: str, region: str, size: int, licence: str, md5: str | None, note: str = "") -> Pack:
-    return Pack(name, "vosk", language, region, size, licence, md5, f"{PUBLISHER}/{name}.zip", note)
+    sources = (Archive(f"{PUBLISHER}/{name}.zip", size, md5), *wheel_sources(name))
+    return Pack(name, "vosk", language, region, size, licence, sources, note)
+
+
+def _whisper(name: str, language: str) -> Pack:
+    sources = whisper_sources(name)
+    return Pack(name, "whisper", language, "", sources[0].size, MIT, sources)
 
 
 # Within a language the best choice for a small board comes first: small before big, embedded ones last.
@@ -51,6 +63,9 @@ CATALOGUE: tuple[Pack, ...] = (
     _vosk("vosk-model-small-cs-0.4-rhasspy",  "cs", "",   46_088_666,  MIT,     "df5ddac5ee8632f6b46a6fc751953286"),
     _vosk("vosk-model-small-de-0.15",         "de", "",   46_499_967,  APACHE,  "4f21f92c0897b48287ef8839420608eb"),
     _vosk("vosk-model-el-gr-0.7",             "el", "gr", 0,           APACHE,  None, "about 1.1 GB, for servers"),
+    _whisper("faster-whisper-base.en",  "en"),
+    _whisper("faster-whisper-small.en", "en"),
+    _whisper("faster-whisper-tiny.en",  "en"),
     _vosk("vosk-model-small-en-us-0.15",      "en", "us", 41_205_931,  APACHE,  "09ab50ccd62b674cbaa231b825f9c1cb"),
     _vosk("vosk-model-small-en-in-0.4",       "en", "in", 37_573_330,  APACHE,  "62fd085f33c8c5fc01a235030e2a1fe3"),
     _vosk("vosk-model-small-en-gb-0.15",      "en", "gb", 42_757_500,  UNKNOWN, "6afd611b04b2b47c129c3615dc502383"),
@@ -81,8 +96,11 @@ CATALOGUE: tuple[Pack, ...] = (
     _vosk("vosk-model-small-uz-0.22",         "uz", "",   51_061_189,  APACHE,  "4d75acfef76fe919c8fb68cd1179c182"),
     _vosk("vosk-model-small-vn-0.4",          "vi", "",   33_656_337,  APACHE,  "b31b474a1ef75488c5fa575f8e2a1269"),
     _vosk("vosk-model-small-cn-0.22",         "zh", "",   43_898_754,  APACHE,  "d1a8e82933dcc7632667c036b0bb3dbb"),
-    Pack("pocketsphinx-en-us", "pocketsphinx", "en", "us", licence="BSD-2-Clause", note="embedded in its wheel"),
-    Pack("kiosk-words", "vosk", "en", licence=APACHE, note="embedded; letters, numbers, months, commands only"),
+    _whisper("faster-whisper-base",     MULTILINGUAL),
+    _whisper("faster-whisper-small",    MULTILINGUAL),
+    _whisper("faster-whisper-tiny",     MULTILINGUAL),
+    Pack("whisper-tiny-en", "whisper", "en", licence=MIT, note="embedded; general English, tuned for short utterances"),
+    Pack(KIOSK, "vosk", "en", licence=APACHE, note="embedded; letters, numbers, months, commands only"),
 )
 # fmt: on
 
@@ -97,12 +115,15 @@ def for_language(language: str) -> tuple[Pack, ...]:
     return tuple(pack for pack in CATALOGUE if pack.language == language)
 
 
-def language_of(name: str) -> str:
-    """The language of a model called ``name``: the catalogue's, else what a name like ``vosk-model-small-XX-1`` says.
+def language_of(name: str, engine: str = "vosk") -> str:
+    """Return the language of a model called ``name``: the catalogue's, else what the name says.
 
-    "und", ISO 639-2's code for undetermined, when the name says nothing.
+    Vosk's names are like ``vosk-model-small-XX-1``; Whisper's English-only models end in ".en", the others are
+    multilingual ("mul" in ISO 639-2). "und", ISO 639-2's code for undetermined, when the name says nothing.
     """
     if pack := named(name):
         return pack.language
+    if engine == "whisper":
+        return "en" if re.search(r"[.-]en$", name) else MULTILINGUAL
     found = re.match(r"vosk-(?:[a-z]+-)*?([a-z]{2})(?![a-z])", name)
     return VOSK_CODES.get(found[1], found[1]) if found else "und"

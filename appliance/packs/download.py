@@ -22,19 +22,25 @@ TIMEOUT = 5.0
 ATTEMPTS = 5
 """Broken connections in a row that are taken up again at once; the next call goes on from there anyway."""
 
+TITLES = {"md5": "MD5", "sha256": "SHA-256"}
+
 UNPACKED = 2
 """Bytes that a model unpacks to for each byte of its zip, at most; so much room must be left for it."""
 
 
-def download(url: str, part: Path, *, size: int, md5: str | None, progress: Progress) -> None:
-    """Complete the file ``part`` from ``url`` and check it against ``size`` (0: unknown) and ``md5`` (None: unknown).
+def download(
+    url: str, part: Path, *, size: int, checksum: tuple[str, str] | None, room: int, progress: Progress
+) -> None:
+    """Complete the file ``part`` from ``url`` and check it.
 
+    ``size``: bytes, 0 when unknown. ``checksum``: the name of a hash function and the hash in hexadecimal, None when
+    unknown. ``room``: how many times its size must be free for what is made of the file.
     Raises PackError, or OSError from the disk. A file that broke off stays, a wrong one is removed.
     """
     for _ in range(ATTEMPTS):
         before = _size(part)
-        if (size and before == size) or _attempt(url, part, size, progress):
-            return _check(part, size, md5)
+        if (size and before == size) or _attempt(url, part, size, room, progress):
+            return _check(part, size, checksum)
         if _size(part) == before:
             break
     raise PackError(
@@ -43,7 +49,7 @@ def download(url: str, part: Path, *, size: int, md5: str | None, progress: Prog
     )
 
 
-def _attempt(url: str, part: Path, size: int, progress: Progress) -> bool:
+def _attempt(url: str, part: Path, size: int, room: int, progress: Progress) -> bool:
     """Whether ``part`` is complete after one request."""
     have = _size(part)
     headers = {"Range": f"bytes={have}-"} if have else {}
@@ -54,10 +60,7 @@ def _attempt(url: str, part: Path, size: int, progress: Progress) -> bool:
             return _refused(error, part, have)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise PackError(
-            f"{urllib.parse.urlsplit(url).hostname} cannot be reached ({reason}); "
-            f"get {url} on another machine and install that file"
-        ) from error
+        raise PackError(f"{urllib.parse.urlsplit(url).hostname} cannot be reached ({reason})") from error
     with response:
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             have = 0
@@ -66,7 +69,7 @@ def _attempt(url: str, part: Path, size: int, progress: Progress) -> bool:
             return False
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else size or None
-        require_space(part.parent, (total or have) * (1 + UNPACKED) - have)
+        require_space(part.parent, (total or have) * (1 + room) - have)
         with part.open("ab" if have else "wb") as file:
             for chunk in _received(response):
                 have += file.write(chunk)
@@ -91,15 +94,16 @@ def _refused(error: urllib.error.HTTPError, part: Path, have: int) -> bool:
     return False
 
 
-def _check(part: Path, size: int, md5: str | None) -> None:
+def _check(part: Path, size: int, checksum: tuple[str, str] | None) -> None:
     trouble = ""
     if size and _size(part) != size:
         trouble = f"has {_size(part)} bytes instead of {size}"
-    elif md5:
+    elif checksum:
+        function, expected = checksum
         with part.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != md5:
-            trouble = f"has the MD5 {found} instead of the publisher's {md5}"
+            found = hashlib.file_digest(file, lambda: hashlib.new(function, usedforsecurity=False)).hexdigest()
+        if found != expected:
+            trouble = f"has the {TITLES[function]} {found} instead of the publisher's {expected}"
     if trouble:
         part.unlink()
         raise PackError(f"{part.name.removesuffix('.part')} {trouble}; it was removed, try again")

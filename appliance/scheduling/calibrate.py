@@ -108,6 +108,7 @@ async def _measure(pool: Pool, name: str, print_: str, phrase: Samples) -> Figur
     return Figure(
         fingerprint=print_,
         cost=cost(speech, quiet),
+        final_s=round(max(run.final_s for run in clean), 3) if whole else 0.0,
         heard=clean[0].text if whole else "",
         measured_at=round(time.time(), 1),
         provisional=share < IDLE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from appliance.engines.registry import ModelSpec
+from appliance.engines.registry import LIBRARIES, ModelSpec
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     fingerprint: str
     cost: float
+    final_s: float = 0.0
+    """Seconds from the end of the phrase to its final, with every core busy; 0 when it was not measured."""
     heard: str = ""
     measured_at: float = 0.0
     """Seconds since 1970."""
@@ -47,7 +49,8 @@ def fingerprint(spec: ModelSpec, machine: str, cores: float) -> str:
             if path.is_file():
                 found = path.stat()
                 files.append((str(path.relative_to(spec.path)), found.st_size, found.st_mtime_ns))
-    facts = (spec.name, spec.engine, _version(spec.engine), _version("speech-appliance"), spec.script, files)
+    libraries = [_version(name) for name in LIBRARIES.get(spec.engine, "").split()]
+    facts = (spec.name, spec.engine, libraries, _version("speech-appliance"), spec.script, files)
     return hashlib.sha256(msgspec.json.encode((facts, machine, round(cores, 3)))).hexdigest()[:16]
 
 

@@ -27,11 +27,13 @@ def measure(sessions: Sequence[Session], asked: Measure) -> Measured:
                 events = session.push(pieces[(turn + offset) % len(pieces)])
                 heard += [event for event in events if session is sessions[0]]
         audio = sum(session.consumed for session in sessions)
+        ended, final_s = time.monotonic(), 0.0
         for session in sessions:
             heard += [event for event in session.finish() if session is sessions[0]]
+            final_s = final_s or time.monotonic() - ended
     finally:
         for session in sessions:
             session.close()
     text = " ".join(event.text for event in heard if isinstance(event, Final) and event.text)
     wall_s = time.monotonic() - began
-    return Measured(asked.model, time.process_time() - cpu_s, wall_s, audio / 2 / RATE, text)
+    return Measured(asked.model, time.process_time() - cpu_s, wall_s, audio / 2 / RATE, text, final_s)

@@ -106,13 +106,17 @@ class Gone(Struct, frozen=True, tag="gone"):
 
 
 class Measured(Struct, frozen=True, tag="measured"):
-    """Processor seconds for so many seconds of audio, the end of the sessions included; what the first one heard."""
+    """Processor seconds for so many seconds of audio, the end of the sessions included; what the first one heard.
+
+    ``final_s``: seconds that the end of the first session took, which is how long its last final was awaited.
+    """
 
     model: str
     cpu_s: float
     wall_s: float
     audio_s: float
     text: str
+    final_s: float = 0.0
 
 
 class Pong(Struct, frozen=True, tag="pong"):

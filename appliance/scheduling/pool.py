@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Problem, Refused
+from appliance.memory import memory_mib
 from appliance.packs.languages import choose
 from appliance.scheduling import cores
 from appliance.scheduling.budget import Budget
@@ -34,6 +35,8 @@ FROZEN_S = 3.0
 """The event loop came so much too late: all of us have been stopped, and nobody has had time to answer."""
 AGAIN_S = 0.5
 """Pause before a session whose worker has never come to life tries another one."""
+MEMORY_SHARE = 0.6
+"""Of the machine's memory that workers may fill with models; the rest is for the system, the daemon and caches."""
 FALLING_BEHIND = "it is falling behind with those it has"
 
 
@@ -69,9 +72,15 @@ class Pool:
     async def start(self) -> None:
         """Load the models; returns when the pool is warm, or as warm as it will be (see ``models`` and ``broken``)."""
         await self._launcher.start()
+        self._crew.size = min(self.cores, self._fitting())
         self._watch = asyncio.create_task(self._look_after())
         if self.models:
             self._crew.hire(exclusive=False)
+
+    def _fitting(self) -> int:
+        """Return how many workers the memory holds, where each must load a model of its own."""
+        needed = sum(model.worker_mib for model in self.models.values())
+        return max(1, int(memory_mib() * MEMORY_SHARE / needed)) if needed else self.cores
 
     @property
     def ready(self) -> bool:

@@ -14,6 +14,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streams: Annotated[int, Meta(ge=0)] = 0
     headroom: Annotated[float, Meta(gt=0, le=1)] = 0.8
     """Share of the cores that may be promised to streams; the rest is for what comes in between."""
+    partial_share: Annotated[float, Meta(ge=0.05, le=1)] = 0.35
+    """Share of a core that a worker spends on partials, with engines that decode the utterance again for each."""
     calibrate: bool = True
     """Measure at first start what a stream of each model costs on this machine."""
     window_s: Annotated[float, Meta(ge=0.1, le=30)] = 2.0

@@ -38,6 +38,9 @@ from appliance.scheduling.messages import (
 )
 from appliance.scheduling.worker import Worker
 
+TOLD = 4_000
+"""Bytes of an error that a pipe takes without a reader."""
+
 
 def main() -> None:
     """Load what the plan says, then serve."""
@@ -65,12 +68,41 @@ def _load(plan: Plan, told: BinaryIO) -> dict[str, Recognizer]:
     for spec in plan.models:
         _tell(told, Loading(spec.name))
         try:
-            recognizers[spec.name] = load(spec)
+            recognizer = load(spec)
+            if not recognizer.capabilities.fork_safe:
+                try_out(recognizer)
         except EngineError as error:
             _tell(told, Broken(spec.name, str(error)))
         else:
-            _tell(told, Loaded(recognizers[spec.name].capabilities))
+            recognizers[spec.name] = recognizer
+            _tell(told, Loaded(recognizer.capabilities))
     return recognizers
+
+
+def try_out(recognizer: Recognizer) -> None:
+    """Load a model that cannot be shared in a child, to see whether workers will be able to. Raises ``EngineError``."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(reading)
+            recognizer.prepare()
+            status = 0
+        except MemoryError:
+            os.write(writing, b"there is too little memory to load it")
+        except BaseException as error:
+            os.write(writing, str(error).encode(errors="replace")[:TOLD])
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        reason = told.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        name = recognizer.capabilities.model
+        reason = reason or f"loading it ended with signal {-status}; there may be too little memory"
+        raise EngineError(f"the model {name} cannot be used: {reason}; check it with: appliance models verify {name}")
 
 
 def _serve(
@@ -114,7 +146,10 @@ def _work(descriptor: int, plan: Plan, recognizers: dict[str, Recognizer], voice
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.nice(plan.niceness)
         _expendable()
-        Worker(socket.socket(fileno=descriptor), recognizers, voice).run()
+        worker = Worker(socket.socket(fileno=descriptor), recognizers, voice)
+        if plan.models:
+            worker.prepare(plan.models[0].name)
+        worker.run()
         status = 0
     except BaseException:
         traceback.print_exc()

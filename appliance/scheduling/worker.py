@@ -99,6 +99,12 @@ class Worker:
         self._told_at = time.monotonic()
         self._slower = 1
 
+    def prepare(self, model: str) -> None:
+        """Load a model that workers do not share, before the first session needs it; a failure is told to sessions."""
+        if model in self._recognizers:
+            with contextlib.suppress(OSError, MemoryError):
+                self._recognizers[model].prepare()
+
     def run(self) -> None:
         """Read, work, report; read again between any two turns."""
         channel = Channel[ToWorker](ToWorker)  # type: ignore[arg-type]

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def plain_words(text: str) -> list[str]:
+    """Return the words of a text in lower case, without punctuation."""
+    return "".join(letter for letter in text.lower() if letter.isalnum() or letter in " '").split()
+
+
 def word_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
     """Words to change, leave out or put in (Levenshtein)."""
     row = list(range(len(heard) + 1))

@@ -11,6 +11,7 @@ from appliance.board import detect as module
 from appliance.board.detect import GENERIC, Lines, Profile, ProfileError, detect, named, profiles
 from appliance.engines.registry import ENGINES
 from appliance.packs import catalogue
+from appliance.packs.selection import EMBEDDED
 
 README = Path(__file__).parents[2] / "hardware" / "README.md"
 
@@ -104,7 +105,11 @@ def test_what_we_ship_fits_together(profile: Profile) -> None:
     lines = [profile.lamps.status, profile.lamps.microphone, profile.lamps.activity, profile.button]
     used = [line for line in lines if line]
     assert len(set(used)) == len(used)
-    assert profile.model == "auto" or catalogue.named(profile.model).engine in ENGINES
+    assert profile.models
+    assert len(set(profile.models)) == len(profile.models)
+    assert all(catalogue.named(name).engine in ENGINES for name in profile.models)
+    assert EMBEDDED in profile.models
+    assert catalogue.KIOSK not in profile.models
     assert bool(profile.compatible) is (profile.name != GENERIC)
 
 
@@ -118,7 +123,7 @@ def test_the_owner_s_tables_say_what_the_profiles_do(profile: Profile) -> None:
         ("button", profile.button),
     ):
         assert not line or re.search(rf"^\| {words}[^|]* \| {line} \|", text, re.MULTILINE)
-    choice = profile.model if profile.model != "auto" else "automatic"
+    choice = profile.models[0]
     memory = {0: "what is there", 512: "512 MB", 1024: "1 GB"}[profile.memory_mb]
     cores = profile.cores or "what is there"
     assert re.search(rf"^\| `{profile.name}` \|.*\| {cores} \| {memory} \| {choice} \|$", text, re.MULTILINE)

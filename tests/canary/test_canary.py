@@ -11,7 +11,7 @@ from appliance.core.events import Cause, Final
 from appliance.core.options import SessionOptions
 from appliance.core.session import Session
 from appliance.engines.registry import detector, load
-from tests.box import kiosk, sphinx
+from tests.box import kiosk, whisper
 
 
 def test_it_is_short_loud_and_ends_in_silence() -> None:
@@ -25,7 +25,7 @@ def test_it_is_short_loud_and_ends_in_silence() -> None:
 
 @pytest.mark.parametrize("offset", [0, 237])
 @pytest.mark.parametrize("gain", [1.0, 0.2])
-@pytest.mark.parametrize("spec", [kiosk(), sphinx()], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [kiosk(), whisper()], ids=lambda spec: spec.name)
 def test_the_embedded_recognisers_write_it(spec, offset: int, gain: float) -> None:
     phrase = canary.load()
     heard = np.concatenate([np.zeros(offset, np.int16), (phrase.samples * gain).astype(np.int16)])

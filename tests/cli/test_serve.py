@@ -25,6 +25,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert daemon.stdout is not None
     assert daemon.stdout.readline() == "model: kiosk-words (vosk, en), because it was asked for\n"
+    assert daemon.stdout.readline() == "  expect            letters, numbers, months and commands only\n"
     found = re.search(r"ready on (\S+) and (https://\S+)", daemon.stdout.readline())
     assert found
     trusted = ssl.create_default_context(cafile=tmp_path / "state" / "tls" / "ca.pem")

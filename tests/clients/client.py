@@ -15,7 +15,7 @@ from msgspec import Struct
 from appliance.accounts.keys import Keys
 from appliance.daemon import Daemon
 from appliance.engines.registry import ModelSpec
-from tests.box import box, sphinx, url
+from tests.box import box, url, whisper
 from tests.clients.application import Application, require, running
 from tests.clients.material import Audio
 from tests.clients.page import WORKS, proves
@@ -42,10 +42,10 @@ class Client(Struct, frozen=True):
         return self.scheme.endswith("s") and self.scheme != "ws"
 
     def box(self, *models: ModelSpec, **settings: dict[str, Any]) -> AbstractAsyncContextManager[Daemon]:
-        """A real recogniser, pocketsphinx if none is named, with what this client needs. Skips without its SDK."""
+        """A real recogniser, Whisper if none is named, with what this client needs. Skips without its SDK."""
         require(self.sdk)
         return box(
-            *(models or (sphinx(),)), **({"tls": {"enabled": True, "port": 0}} if self.secure else {}), **settings
+            *(models or (whisper(),)), **({"tls": {"enabled": True, "port": 0}} if self.secure else {}), **settings
         )
 
     def running(

@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from msgspec import Struct
 
-from appliance.text.errors import word_errors
+from appliance.text.errors import plain_words, word_errors
 from tests.speech import silence, spoken
 
 ENCODINGS = {
@@ -70,7 +70,7 @@ def recorded(
 
 def words(texts: Iterable[str]) -> list[str]:
     """Lower case, without punctuation."""
-    return "".join(c for c in " ".join(texts).lower() if c.isalnum() or c in " '").split()
+    return plain_words(" ".join(texts))
 
 
 def understood(texts: Iterable[str], *sentences: str, errors: int = 1) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.daemon import Daemon
-from tests.box import box, run, sphinx
+from tests.box import box, run, whisper
 from tests.clients.application import command, environment
 from tests.clients.client import KEYS, UNKNOWN, key
 from tests.clients.material import FIRST, SECOND, recorded, understood
@@ -62,7 +62,7 @@ def test_the_words_are_printed(name: str, tmp_path: Path) -> None:
     speech = recorded(tmp_path, FIRST, SECOND, after_s=0.5)
 
     async def work() -> None:
-        async with box(sphinx(), server=KEYS, tls=TLS) as daemon:
+        async with box(whisper(), server=KEYS, tls=TLS) as daemon:
             status, printed, errors = await reader(name, daemon, key(daemon), speech.path, tmp_path)
         assert (status, errors) == (0, "")
         understood(printed.splitlines(), FIRST, SECOND)

@@ -19,7 +19,7 @@ from gnani.stt.exceptions import StreamConnectionError
 
 from appliance.cli.speech import say
 from appliance.daemon import Daemon
-from tests.box import box, kiosk, run, sphinx, url
+from tests.box import box, kiosk, run, url, whisper
 from tests.clients.client import KEYS, UNKNOWN
 from tests.clients.page import proves
 from tests.clients.sdks import GNANI
@@ -58,7 +58,7 @@ def test_stream_audio_at_every_rate(rate: int) -> None:
     audio = at_rate(spoken(SENTENCE, after_s=0.0), rate)
 
     async def work() -> None:
-        async with box(sphinx()) as daemon, sdk(daemon, sample_rate=rate) as client:
+        async with box(whisper()) as daemon, sdk(daemon, sample_rate=rate) as client:
             assert client.connected_config is not None
             assert client.connected_config.sample_rate == rate
             texts = [event.text for event in await client.stream_audio(io.BytesIO(audio))]
@@ -74,7 +74,7 @@ def test_segments_and_their_fields() -> None:
     sentences = ("what time is it now", "thank you very much for your help")
 
     async def work() -> None:
-        async with box(sphinx()) as daemon, sdk(daemon) as client:
+        async with box(whisper()) as daemon, sdk(daemon) as client:
             transcripts: list[tuple[float, StreamTranscriptEvent]] = []
 
             async def receive() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.accounts.keys import Keys
 from appliance.daemon import Daemon
-from tests.box import box, fake, run, sphinx, url
+from tests.box import box, fake, run, url, whisper
 from tests.clients.client import KEYS, key
 from tests.clients.devtools import Tab, tab
 from tests.clients.material import FIRST, SECOND, recorded, understood
@@ -48,7 +48,7 @@ def test_what_is_said_is_read(microphone: VirtualMicrophone, tmp_path: Path, mon
 
     async def work() -> None:
         async with (
-            box(sphinx(), microphones=[DESK], server=KEYS) as daemon,
+            box(whisper(), microphones=[DESK], server=KEYS) as daemon,
             tab(f"{url(daemon)}/kiosk#key={key(daemon)}") as page,
         ):
             await until(page, "Listening")

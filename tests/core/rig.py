@@ -48,7 +48,10 @@ class Recorder:
         self._deaf = deaf
         self._open: list[np.ndarray] = []
 
-    def stream(self, phrases: tuple[str, ...] = ()) -> Recorder:
+    def prepare(self) -> None:
+        pass
+
+    def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> Recorder:
         self.grammars.append(phrases)
         return self
 

@@ -24,6 +24,8 @@ def said(text, step=1000):
         ([("a b", 99_000), ("a b", 99_000), ("", 99_000)], "a b", 2),
         ([("a b", 99_000), ("a b", 99_000), ("", 99_000), ("x y", 99_000), ("x y z", 99_000)], "a b z", 2),
         ([("a b", 99_000), ("a b", 99_000), ("a b c d", 99_000), ("a b c e", 99_000)], "a b c e", 3),
+        ([("a b", 99_000), ("a b", 99_000), ("x a b c", 99_000)], "a b c", 2),  # shifted by a word in front
+        ([("a b", 99_000), ("a b", 99_000), ("b c", 99_000)], "a b c", 2),
     ],
 )
 def test_updates(updates, shown, stable):
@@ -44,4 +46,10 @@ def test_the_stable_words_never_shrink_nor_change(updates):
         assert stable >= len(fixed)
         fixed = words[:stable]
         assert all(word.end <= now - SETTLED for word in fixed)
-        assert [word.text for word in words[stable:]] == texts[stable:]
+        rest = [word.text for word in words[stable:]]
+        assert texts[len(texts) - len(rest) :] == rest
+
+
+@pytest.mark.parametrize(("fixed", "stable"), [(0, 0), (2, 2), (None, 0)])
+def test_update_with_fixed_words_follows_the_engine(fixed, stable):
+    assert Stability().update(said("a b c"), 99_000, fixed)[1] == stable

@@ -43,11 +43,13 @@ def zipped(files: dict[str, bytes] = MODEL, leading: str = "vosk-model-small-xx-
 
 
 class Publisher(HTTPServer):
-    """Answers every path with ``body``; remembers what was asked."""
+    """Answers every path with ``body``, or with that of its last part; remembers what was asked."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.body = zipped()
+        self.bodies: dict[str, bytes] = {}
+        """Last part of a path -> what is answered instead of ``body``."""
         self.status = 0
         """When set, the answer to everything."""
         self.ranges = True
@@ -71,7 +73,8 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         publisher, asked = self.server, self.headers["Range"]
         publisher.requests.append((self.path, asked))
-        size, begin = len(publisher.body), 0
+        body = publisher.bodies.get(self.path.rsplit("/", 1)[-1], publisher.body)
+        size, begin = len(body), 0
         if publisher.status:
             return self._head(publisher.status)
         if asked and publisher.ranges:
@@ -83,7 +86,7 @@ class _Answer(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
         self._head(206 if begin else 200, headers)
         end = begin + publisher.cuts.pop(0) if publisher.cuts else size
-        self.wfile.write(publisher.body[begin:end])
+        self.wfile.write(body[begin:end])
         return None
 
     def _head(self, status: int, headers: dict[str, str] | None = None) -> None:

@@ -10,7 +10,8 @@ def loaded(*models):
         Capabilities(
             engine="fake",
             model=name,
-            language=language,
+            language=language.split()[0],
+            languages=tuple(language.split()) if " " in language else (),
             grammar=True,
             word_confidence=True,
             sessions_per_worker=1,
@@ -21,6 +22,7 @@ def loaded(*models):
 
 
 US, GB, HINDI = ("us", "en"), ("gb", "en"), ("hindi", "hi")
+MANY = ("many", "en hi mr")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,13 @@ US, GB, HINDI = ("us", "en"), ("gb", "en"), ("hindi", "hi")
         (("en",), [US, GB, HINDI], "hindi", "us"),
         (("ta", "hi", "en"), [US, HINDI], "us", "hindi"),
         (("ta", "en"), [HINDI, US], "hindi", "us"),
+        # a multilingual model serves what no model of its own does
+        (("mr",), [US, HINDI, MANY], "us", "many"),
+        (("hi",), [US, HINDI, MANY], "many", "hindi"),
+        (("hi",), [US, MANY], "us", "many"),
+        (("en",), [MANY, HINDI], "many", "many"),
+        (("en",), [MANY, US], "many", "us"),
+        ((), [US, MANY], "many", "many"),
     ],
 )
 def test_the_first_language_that_has_a_model(languages, models, default, chosen):
@@ -44,8 +53,9 @@ def test_the_first_language_that_has_a_model(languages, models, default, chosen)
     ("languages", "kind", "detail"),
     [
         (("hi",), Kind.NO_MODEL, "hi; install one with: appliance models install vosk-model-small-hi-0.22"),
-        (("ta", "te"), Kind.NO_MODEL, "ta, te; install one with: appliance models install vosk-model-small-te-0.42"),
-        (("ta",), Kind.NO_MODEL, "ta; no published pack is known"),
+        (("or", "te"), Kind.NO_MODEL, "or, te; install one with: appliance models install vosk-model-small-te-0.42"),
+        (("ta",), Kind.NO_MODEL, "ta; install one with: appliance models install faster-whisper-base"),
+        (("or",), Kind.NO_MODEL, "or; no published pack is known"),
     ],
 )
 def test_without_a_model_it_says_what_to_install(languages, kind, detail):

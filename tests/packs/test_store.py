@@ -13,9 +13,11 @@ import zipfile
 
 import pytest
 
+from appliance.engines.registry import Context
 from appliance.packs import catalogue, disk, unpack
 from appliance.packs import store as packs
 from appliance.packs.catalogue import Pack
+from appliance.packs.sources import Archive
 from appliance.packs.store import PackError, Store
 from tests.material import shared
 from tests.packs.publisher import MODEL, folder, publishing, zipped
@@ -49,9 +51,13 @@ def listed(publisher, monkeypatch):
             "vosk",
             "hi",
             licence="Apache-2.0",
-            size=len(publisher.body) if size is None else size,
-            md5=hashlib.md5(publisher.body).hexdigest() if md5 is None else md5 or None,
-            url=f"{publisher.url}/models/{NAME}.zip",
+            sources=(
+                Archive(
+                    f"{publisher.url}/models/{NAME}.zip",
+                    len(publisher.body) if size is None else size,
+                    hashlib.md5(publisher.body).hexdigest() if md5 is None else md5 or None,
+                ),
+            ),
         )
         monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, pack))
         return pack
@@ -89,10 +95,10 @@ class TestDownload:
         assert own(store) == [installed]
         assert content(store) == MODEL
         assert store.verify(NAME) == []
-        assert heard[-1] == (pack.size, pack.size)
+        assert heard[-1] == (len(publisher.body), len(publisher.body))
         assert not list((tmp_path / "models" / ".downloads").iterdir())
         record = json.loads((installed.path / "appliance-pack.json").read_text())
-        assert record["source"] == pack.url
+        assert record["source"] == pack.sources[0].url
         assert record["files"]["conf/model.conf"] == [12, hashlib.sha256(b"--beam=13.0\n").hexdigest()]
 
     def test_takes_a_mirror(self, publisher, listed, tmp_path):
@@ -236,7 +242,7 @@ class TestLocal:
         [
             ({"name": "../evil"}, "cannot name a pack"),
             ({"name": ".hidden"}, "cannot name a pack"),
-            ({"name": "pocketsphinx-en-us"}, "comes with the software"),
+            ({"name": "whisper-tiny-en"}, "comes with the software"),
             ({"language": "en-US"}, "not a language code"),
         ],
     )
@@ -627,19 +633,31 @@ class TestByHand:
 
 
 class TestEmbedded:
-    def test_pocketsphinx_when_it_is_there(self, store, monkeypatch):
-        pytest.importorskip("pocketsphinx")
-        [found] = [pack for pack in store.installed() if pack.name == "pocketsphinx-en-us"]
-        assert (found.engine, found.language, found.licence) == ("pocketsphinx", "en", "BSD-2-Clause")
-        assert found.size > 30_000_000
-        assert store.verify(found.name) == []
+    def test_whisper_is_complete_and_has_its_context(self, store, tmp_path, monkeypatch):
+        [found] = [pack for pack in store.installed() if pack.name == "whisper-tiny-en"]
+        assert (found.engine, found.language, found.licence) == ("whisper", "en", "MIT")
+        assert found.context == Context(shortest_s=0.0, margin_s=1.0)
+        assert found.size > 40_000_000
         assert store.install(found.name, progress=quiet) == found
         with pytest.raises(PackError, match="cannot be removed"):
             store.remove(found.name)
-        monkeypatch.setattr(packs.importlib.util, "find_spec", lambda name: None)
-        assert found.name not in store.names()
+        monkeypatch.setattr(packs, "__file__", str(tmp_path / "packs.py"))
         with pytest.raises(PackError, match="install the software again"):
             store.install(found.name, progress=quiet)
+
+    @pytest.mark.parametrize("name", packs.EMBEDDED)
+    def test_verify_compares_every_file_with_its_hash(self, store, tmp_path, monkeypatch, name):
+        assert store.verify(name) == []
+        shutil.copytree(packs.embedded()[name], tmp_path / name)
+        monkeypatch.setattr(packs, "__file__", str(tmp_path / "packs.py"))
+        recorded = json.loads((tmp_path / name / "appliance-pack.json").read_text())["files"]
+        file = max(recorded, key=lambda each: recorded[each][0])
+        with (tmp_path / name / file).open("r+b") as weights:
+            weights.seek(-1, os.SEEK_END)
+            last = weights.read(1)[0]
+            weights.seek(-1, os.SEEK_END)
+            weights.write(bytes([last ^ 1]))
+        assert store.verify(name) == [f"{file} has changed"]
 
     def test_kiosk_words_when_its_folder_is_there(self, store, tmp_path, monkeypatch):
         monkeypatch.setattr(packs, "__file__", str(tmp_path / "packs.py"))
@@ -681,10 +699,3 @@ def test_what_an_image_brings_along_is_there_and_stays(tmp_path, monkeypatch):
     assert "vosk-model-small-xx-0.1" in {pack.name for pack in store.installed()}
     with pytest.raises(PackError, match="comes with the software"):
         store.remove("vosk-model-small-xx-0.1")
-
-
-def test_an_engine_without_a_module_for_this_python_is_not_there(monkeypatch):
-    """As pocketsphinx on a Python that it has no wheel for: its model alone is of no use."""
-    assert "pocketsphinx-en-us" in packs.embedded()
-    monkeypatch.setattr("appliance.packs.store.EXTENSION_SUFFIXES", [".cpython-312-nowhere.so"])
-    assert "pocketsphinx-en-us" not in packs.embedded()

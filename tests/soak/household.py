@@ -13,7 +13,7 @@ READER, TEMPLATE = b"appliance.capture.reader", b"appliance.scheduling.template"
 
 OWN = re.compile(r"^(Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB$", re.MULTILINE)
 YOUNG_S = 30.0
-"""A process so young is still warming up: a pocketsphinx worker gains 22 MiB in its first 15 s, 0.4 in the next, and
+"""A process so young is still warming up: a worker gains 22 MiB in its first 15 s, 0.4 in the next, and
 0.3 in the five minutes after that."""
 
 

@@ -44,9 +44,9 @@ device = "vmic"
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("model", ["kiosk-words", "pocketsphinx-en-us"])
+@pytest.mark.parametrize("model", ["kiosk-words", "whisper-tiny-en"])
 def test_nothing_grows(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if model == "pocketsphinx-en-us" and MINUTES < 2:
+    if model == "whisper-tiny-en" and MINUTES < 2:
         pytest.skip("too short for a decoder that is slower than the kiosk's")
     audio = spoken("start two five enter") + spoken("stop")
     seconds = MINUTES * 60 / (1 if model == "kiosk-words" else 2)

@@ -18,6 +18,8 @@ from appliance.audio.pcm import PcmDecoder
 from appliance.audio.resample import Resampler
 from appliance.core.options import AudioFormat, Encoding
 from appliance.engines.registry import ModelSpec, detector, load
+from appliance.packs.record import record_of
+from appliance.packs.selection import EMBEDDED
 from appliance.packs.store import embedded
 
 MESSAGE_S = 0.1
@@ -63,7 +65,13 @@ def recognise(model: ModelSpec, speech: np.ndarray) -> Iterator[float]:
 
 
 KIOSK = ModelSpec(name="kiosk-words", engine="vosk", language="en", path=str(embedded()["kiosk-words"]))
-SPHINX = ModelSpec(name="pocketsphinx-en-us", engine="pocketsphinx", language="en")
+WHISPER = ModelSpec(
+    name=EMBEDDED,
+    engine="whisper",
+    language="en",
+    path=str(embedded()[EMBEDDED]),
+    context=record_of(EMBEDDED, embedded()[EMBEDDED]).context,
+)
 MEASURES: dict[str, Measure] = {
     "decode s16le": partial(decode, Encoding.S16LE),
     "decode mulaw": partial(decode, Encoding.MULAW),
@@ -74,7 +82,7 @@ MEASURES: dict[str, Measure] = {
     "voice detector silero": partial(detect, "silero"),
     "voice detector energy": partial(detect, "energy"),
     "kiosk-words": partial(recognise, KIOSK),
-    "pocketsphinx-en-us": partial(recognise, SPHINX),
+    "whisper-tiny-en": partial(recognise, WHISPER),
 }
 
 
