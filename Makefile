@@ -11,6 +11,7 @@ IMAGE_PACKAGES := mmdebstrap udev qemu-user-static arch-test mtools dosfstools f
 BOOT_PACKAGES := qemu-system-arm
 MODELS ?=
 SIGNERS ?=
+DEVELOPMENT ?=
 CLIENTS_AT_A_TIME ?= 2
 
 .PHONY: help run demo test clients published check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
@@ -47,8 +48,8 @@ deb: venv  ## one package for Debian 12 and 13, Raspberry Pi OS and Jetson's Ubu
 	image/deb arm64
 	image/deb amd64
 
-image: venv image-packages  ## the image for a Raspberry Pi's card, as root: build/*.img; MODELS="NAME ..." go into it
-	image/card $(addprefix --model ,$(MODELS)) $(addprefix --signers ,$(SIGNERS))
+image: venv image-packages  ## the image for a Raspberry Pi's card, as root: build/*.img; SIGNERS=FILE or DEVELOPMENT=1; MODELS="NAME ..."
+	image/card $(addprefix --signers ,$(SIGNERS)) $(if $(DEVELOPMENT),--development) $(addprefix --model ,$(MODELS))
 
 bundle: venv  ## updates for `appliance update`: build/*.appliance-update; KEY= signs them
 	image/bundles $(addprefix --key ,$(KEY))

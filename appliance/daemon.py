@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from appliance.board.button import GpiodButton
 from appliance.board.lamps import LampError
 from appliance.board.notify import Supervisor
 from appliance.board.panel import Panel
+from appliance.board.sensors import memory_available
 from appliance.config import Config, ConfigError
 from appliance.controls import Controls
 from appliance.dialects.native import Native
@@ -38,6 +40,7 @@ from appliance.server.app import Service
 from appliance.server.lag import LagMeter
 from appliance.server.listening import Server
 from appliance.server.metrics import Sources
+from appliance.server.spool import SpoolRoom
 from appliance.server.tls import Tls
 from appliance.status import Phase, Status
 from appliance.update.releases import Places
@@ -140,8 +143,9 @@ class Daemon:
             upload_bytes=config.server.max_upload_bytes,
             extra=(
                 *(trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else ()),
-                *self._updating.routes(self.accounts),
+                *self._updating.routes(self.accounts, memory_available),
             ),
+            room=SpoolRoom(Path(tempfile.gettempdir()), memory_available),
             detail=self._status.detail,
             sources=Sources(
                 board=lambda: self._status.readings,

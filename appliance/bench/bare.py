@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from appliance import interpreter
 from appliance.core.events import Word
 from appliance.core.ports import Hypothesis, Samples, Stream
 from appliance.engines.registry import ModelSpec, load
@@ -43,7 +44,7 @@ class Result(Struct, frozen=True):
 async def bare(model: ModelSpec, clips: Sequence[bytes], *, paced: bool = False, partials: bool = True) -> Result:
     """What the engine alone makes of the clips, and what it costs."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "appliance.bench.bare", stdin=PIPE, stdout=PIPE
+        *interpreter.command("appliance.bench.bare"), stdin=PIPE, stdout=PIPE
     )
     output, _ = await process.communicate(msgspec.json.encode(Job(model, tuple(clips), paced, partials)))
     return msgspec.json.decode(output, type=Result)

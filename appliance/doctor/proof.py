@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from appliance import canary
+from appliance import canary, interpreter
 from appliance.config import Config
 from appliance.doctor.box import address, get, own_key
 from appliance.doctor.selftest import NOT_NOW, Answer, play
@@ -59,7 +58,7 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
 
 
 def _answers(tree: Path) -> bool:
-    command = [sys.executable, "-m", "appliance", "update", "--status", "--json"]
+    command = interpreter.command("appliance", "update", "--status", "--json")
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
     try:
         return not subprocess.run(

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from appliance.accounts.gate import Accounts
 from appliance.core.options import Endpointing, Limits
-from appliance.core.problems import Kind, Refused
+from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
 from appliance.scheduling.pool import Pool
@@ -31,6 +31,7 @@ from appliance.server.feed import Feed
 from appliance.server.lag import LagMeter
 from appliance.server.metrics import Metrics, Sources
 from appliance.server.sessions import Sessions
+from appliance.server.spool import SpoolRoom
 
 UPLOAD_BYTES = 256 << 20
 FEEDS = "microphones"
@@ -55,8 +56,11 @@ class Service:
         extra: Sequence[BaseRoute] = (),
         detail: Callable[[], Mapping[str, Any]] = dict,
         sources: Sources | None = None,
+        room: SpoolRoom | None = None,
     ) -> None:
         """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
+
+        ``room`` bounds the files of all uploads together.
 
         ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
         """
@@ -70,7 +74,7 @@ class Service:
         self._guarded = guarded
         self._endpointing = endpointing
         self._limits = limits
-        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals)
+        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals, room)
         self._extra = extra
         self._detail = detail
 
@@ -153,13 +157,13 @@ class Service:
         return not self._guarded or is_loopback(address_of(request))
 
     async def _microphones(self, request: Request) -> Response:
-        refusal = await self._barred(request)
+        refusal = await self._barred(request) or self._may_not_listen(request)
         if refusal is not None:
             return refusal
         return JSONResponse({"microphones": [structs.asdict(feed.describe()) for feed in self._feeds.values()]})
 
     async def _microphone(self, socket: WebSocket) -> None:
-        refusal = await self._barred(socket)
+        refusal = await self._barred(socket) or self._may_not_listen(socket)
         feed = self._feeds.get(socket.path_params["name"])
         if refusal is None and feed is None:
             names = ", ".join(self._feeds) or "none"
@@ -168,7 +172,19 @@ class Service:
             await socket.send_denial_response(refusal or Response(status_code=404))
             return
         account = socket.state.account if self._guarded else None
-        await feed.serve(socket, lambda: account is None or self._accounts.good(account))
+        await feed.serve(socket, lambda: account is None or self._accounts.good(account, microphones=True))
+
+    def _may_not_listen(self, request: HTTPConnection) -> Response | None:
+        """Return the refusal of a key without the right to listen to microphones. ``_barred`` has let the key in."""
+        if not self._guarded or request.state.account.microphones:
+            return None
+        key = request.state.account.id
+        reason = (
+            f"API key {key} may not listen to microphones; use a key that may, "
+            f"or run: appliance keys set {key} --microphones"
+        )
+        self.sessions.refusals.add(FEEDS, Problem(Kind.NOT_ALLOWED, reason))
+        return JSONResponse({"error": reason}, 403)
 
     async def _barred(self, request: HTTPConnection) -> Response | None:
         """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.

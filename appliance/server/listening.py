@@ -81,9 +81,18 @@ class Server(uvicorn.Server):
         yield
 
 
+CLIENTS_DOING = frozenset(
+    {
+        "ASGI callable returned without completing handshake.",  # of every upgrade refused with an HTTP answer
+        "Invalid UTF-8 sequence received from client.",  # with a traceback; the client gets close code 1007
+    }
+)
+"""What uvicorn 0.54 reports as errors of ours."""
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """uvicorn 0.54 says so of every upgrade that is refused with an HTTP answer, which is no error."""
-    return record.msg != "ASGI callable returned without completing handshake."
+    """Whether the record tells of an error of this program, not of something that any client can do."""
+    return record.msg not in CLIENTS_DOING
 
 
 logging.getLogger("uvicorn.error").addFilter(_is_news)
