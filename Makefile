@@ -14,7 +14,7 @@ SIGNERS ?=
 DEVELOPMENT ?=
 CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test clients published check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
+.PHONY: help run demo test clients published check bench soak attacks fuzz overload deb image bundle container-test boot-test venv packages \
 	test-packages client-packages published-packages container-packages image-packages boot-packages clean
 
 help:  ## this list
@@ -65,6 +65,9 @@ overload: venv  ## more streams than fit, on a processor quota: those that are l
 
 soak: venv test-packages  ## fifteen minutes of eight streams that come and go and a microphone: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests/soak
+
+attacks: venv  ## what an attacker or a careless client can do, against a daemon on loopback: two minutes
+	$(BIN)/python -m pytest tests/attacks
 
 fuzz: venv  ## noise at every dialect for minutes
 	FUZZ_ROUNDS=400 $(BIN)/python -m pytest tests/fuzz --hypothesis-profile=explore

@@ -207,7 +207,7 @@ def test_a_client_that_never_reads_is_dropped_and_hurts_nobody(monkeypatch: pyte
             await loop.sock_connect(raw, daemon.bound)
             path = "/v1/stream?key=any&min_speech_ms=32&silence_to_end_ms=96&hangover_ms=96&partial_ms=0&threshold=0.5"
             upgrade = (
-                f"GET {path} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
             )
             await loop.sock_sendall(raw, upgrade.encode())

@@ -54,7 +54,7 @@ def test_who_speaks_when_is_not_for_everybody_on_the_network(auth: str, address:
     async def work() -> None:
         async with box(fake(), server={"auth": auth}) as daemon:
             asked = httpx.ASGITransport(daemon._service.app(), client=(address, 1))  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=asked, base_url="http://box") as web:
+            async with httpx.AsyncClient(transport=asked, base_url="http://localhost") as web:
                 assert (await web.get("/metrics")).status_code == (200 if allowed else 401)
                 health = (await web.get("/healthz")).json()
                 assert health["ready"] is True
