@@ -9,7 +9,8 @@ import numpy as np
 from appliance.core.events import AnyEvent, Final, Word
 from appliance.core.options import AudioFormat, Changes, Endpointing, Mode, SessionOptions
 from appliance.core.ports import Capabilities, Hypothesis
-from appliance.core.session import Origin, Session
+from appliance.core.segment import Origin
+from appliance.core.session import Session
 from appliance.engines.fake import FakeRecognizer
 from appliance.vad.energy import EnergyModel
 
