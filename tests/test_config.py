@@ -63,7 +63,7 @@ def test_a_file_needs_only_what_differs(tmp_path, text, read, value):
         ("[server]\nauth = 'closed'", "server.auth", "closed"),
         ("[server]\ndrain_s = 601", "server.drain_s", "600"),
         ("server = 1", "server", "`object`"),
-        ("[recognizer]\nengine = 'whisper'", "recognizer.engine", "whisper"),
+        ("[recognizer]\nengine = 'kaldi'", "recognizer.engine", "kaldi"),
         ("[recognizer]\nlanguage = 'English'", "recognizer.language", "matching"),
         ("[recognizer]\ndetector = 'none'", "recognizer.detector", "none"),
         ("[endpointing]\nthreshold = 1.5", "endpointing.threshold", "1.0"),

@@ -96,7 +96,7 @@ def test_it_changes_with_everything_that_may_change_a_cost(tmp_path, change):
         case "name":
             spec = model(tmp_path, name="other")
         case "engine":
-            spec = model(tmp_path, engine="pocketsphinx")
+            spec = model(tmp_path, engine="whisper")
         case "machine":
             machine = "other board"
         case "cores":

@@ -25,7 +25,7 @@ from appliance.scheduling.live import LiveSession
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
 from appliance.scheduling.settings import Settings
-from tests.box import fake, kiosk, run, sphinx
+from tests.box import fake, kiosk, run, whisper
 from tests.speech import silence, spoken, tone
 
 
@@ -92,7 +92,7 @@ def alone(spec: ModelSpec, audio: bytes, voice: str = "energy") -> list[str]:
 TALK = tone(1.3) + silence(0.8) + tone(0.7) + silence(0.8) + tone(2.0) + silence(0.8)
 
 
-@pytest.mark.parametrize("spec", [kiosk(), sphinx()], ids=["vosk", "pocketsphinx"])
+@pytest.mark.parametrize("spec", [kiosk(), whisper()], ids=["vosk", "whisper"])
 def test_a_worker_hears_what_a_session_alone_hears(spec: ModelSpec) -> None:
     audio = spoken("one two three") + spoken("stop")
 
@@ -129,12 +129,13 @@ def test_a_segmentation_fault_costs_a_delay_and_nothing_else() -> None:
     run(work)
 
 
-def test_a_crash_with_real_engines_gives_the_same_text() -> None:
+@pytest.mark.parametrize("spec", [kiosk(), whisper()], ids=["vosk", "whisper"])
+def test_crash_with_real_engine_gives_the_same_text(spec: ModelSpec) -> None:
     audio = spoken("start two five enter") + spoken("stop")
-    expected = alone(kiosk(), audio, "silero")
+    expected = alone(spec, audio, "silero")
 
     async def work() -> None:
-        async with pool(kiosk(), detector="silero") as made:
+        async with pool(spec, detector="silero") as made:
             client = Client(made)
             half = len(audio) // 4 * 2
             client.session.push(audio[:half])
@@ -364,7 +365,7 @@ def test_a_session_that_cannot_be_opened_is_refused_and_crashes_nothing() -> Non
     """Words that would mean something in a grammar are no words; and what an engine raises is the session's problem."""
 
     async def work() -> None:
-        async with pool(sphinx(), detector="silero") as made:
+        async with pool(whisper(), detector="silero") as made:
             client = Client(made, SessionOptions(phrases=("a(2)",)))
             await client.started()
             assert client.problem() is Kind.BAD_OPTION
