@@ -108,7 +108,7 @@ class Decoder:
         before = [self._vocabulary.previous, *prompt[-PROMPT_TOKENS:]] if prompt else []
         start = [*before, *self._vocabulary.opening(language), self._vocabulary.untimed, *forced]
         bound = int(audio.samples / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS
-        # CTranslate2 writes half of ``max_length`` at most, forced tokens included, and no more than it with the prompt.
+        # CTranslate2 writes half of ``max_length`` at most, forced tokens included, no more than it with the prompt.
         result = self._model.generate(
             encoded,
             [start],
