@@ -13,6 +13,7 @@ from appliance.core.events import RATE
 from appliance.core.ports import Evidence
 from appliance.engines.registry import load
 from appliance.engines.whisper.decoder import Alignment, Decoded
+from appliance.engines.whisper.features import HOP
 from appliance.engines.whisper.recognizer import WhisperRecognizer
 from appliance.engines.whisper.vocabulary import Piece
 from tests.box import whisper
@@ -83,20 +84,49 @@ class Letters:
         return [Piece(chr(token), at, at + 1) for at, token in enumerate(tokens)]
 
 
-class Speaker:
-    """A decoder for audio whose sample value says what is spoken: ``WORD`` samples of 100 * n are the n-th letter.
+class Sound:
+    """``features.Spectrogram`` without a spectrum: a letter is loud, the pause behind it quiet, silence quietest."""
 
-    It records what it was asked: (samples, languages, prompt, forced) of each decode.
-    """
+    def __init__(self, bins: int) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.samples = 0
+        self._parts: list[np.ndarray] = []
+
+    @property
+    def audio(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.int16), *self._parts])
+
+    def push(self, samples: np.ndarray) -> None:
+        self.samples += len(samples)
+        self._parts.append(samples)
+
+    def levels(self) -> np.ndarray:
+        frames = self.audio[: self.samples // HOP * HOP].reshape(-1, HOP)
+        peaks = frames.max(axis=1)
+        return np.select([peaks >= 100, peaks > 0], [-2.0, -4.0], -8.0).astype(np.float32)
+
+    def split(self, samples: int) -> Sound:
+        audio, rest = self.audio, Sound(0)
+        self.clear()
+        self.push(audio[:samples])
+        rest.push(audio[samples:])
+        return rest
+
+
+class Speaker:
+    """A decoder for ``Sound`` that says itself what is spoken: see ``say``. It records what it was asked."""
 
     bins = 80
-    WORD = RATE // 2
 
     def __init__(self) -> None:
-        self.decodes: list[tuple[int, tuple[str, ...], tuple[int, ...], tuple[int, ...]]] = []
+        self.decodes: list[tuple[int, tuple[str, ...], str, str]] = []
+        """Samples, languages, prompt and forced text of each decode."""
         self.scores: dict[str, float] = {}
+        """Probability of each language."""
         self.mishears: dict[int, str] = {}
-        """Number of a decode -> what it makes of its last word."""
+        """Number of a decode -> what its last word becomes."""
         self.evidence = SURE
         self.seconds = 0.0
         """What a decode takes on ``clock``."""
@@ -106,22 +136,21 @@ class Speaker:
         return self.now
 
     def decode(self, audio: Any, languages: Any, *, prompt: Any = (), forced: Any = ()) -> Decoded:
-        self.decodes.append((audio.samples, tuple(languages), tuple(prompt), tuple(forced)))
+        self.decodes.append((audio.samples, tuple(languages), "".join(map(chr, prompt)), "".join(map(chr, forced))))
         self.now += self.seconds
-        samples = np.concatenate(audio._audio) if audio._audio else np.zeros(0, np.int16)
-        words = spoken(samples)
-        number = len(self.decodes)
-        if number in self.mishears and words:
-            words = words[:-1] + self.mishears[number]
+        words = spoken(audio.audio)
+        if len(self.decodes) in self.mishears:
+            words = words[:-1] + self.mishears[len(self.decodes)]
         tokens = [*forced, *map(ord, words[len(forced) :])]
-        return Decoded(tokens, languages[0], self.evidence, False, None, audio.samples // 160)
+        return Decoded(tokens, languages[0], self.evidence, False, audio.audio, audio.samples // HOP)
 
     def detect(self, audio: Any) -> dict[str, float]:
         return self.scores
 
     def align(self, decoded: Decoded) -> Alignment:
-        places = [number * self.WORD for number in range(len(decoded.tokens) + 1)]
-        return Alignment(places, [0.5] * len(decoded.tokens))
+        places = np.flatnonzero(np.diff((decoded.encoded >= 100).astype(np.int8), prepend=0) > 0)
+        starts = [*map(int, places[: len(decoded.tokens)]), len(decoded.encoded)]
+        return Alignment(starts, [0.5] * len(decoded.tokens))
 
 
 class Owner:
@@ -137,17 +166,21 @@ class Owner:
         return self.speaker
 
 
-def say(letters: str, word: int = Speaker.WORD) -> np.ndarray:
-    """Audio of these letters; a space is silence."""
-    values = [0 if letter == " " else 100 * (ord(letter) - 96) for letter in letters]
-    return np.repeat(np.array(values, np.int16), word)
+WORD, GAP = RATE * 4 // 10, RATE // 10
+"""Samples of a spoken letter and of the pause behind it: two letters a second."""
+
+
+def say(letters: str) -> np.ndarray:
+    """Audio of these letters; a space is half a second of silence."""
+    made = np.zeros((len(letters), WORD + GAP), np.int16)
+    for row, letter in zip(made, letters, strict=True):
+        row[:WORD] = 0 if letter == " " else 100 * (ord(letter) - 96)
+        row[WORD:] = 0 if letter == " " else 20
+    return made.reshape(-1)
 
 
 def spoken(samples: np.ndarray) -> str:
-    """Return the letters of the audio; a stretch of one value is one letter for each ``WORD`` samples begun."""
-    edges = np.flatnonzero(np.diff(samples)) + 1
-    found = []
-    for part in np.split(samples, edges):
-        if len(part) and part[0]:
-            found.append(chr(96 + part[0] // 100) * -(-len(part) // Speaker.WORD))
-    return "".join(found)
+    """Return the letters of the audio, also those that have only begun."""
+    edges = np.flatnonzero(np.diff(samples.astype(np.int32))) + 1
+    values = samples[np.concatenate(([0], edges))] if len(samples) else samples
+    return "".join(chr(96 + value // 100) for value in values.tolist() if value >= 100)
