@@ -86,8 +86,8 @@ def test_finish_word_times_move_with_the_audio():
 def test_partials_grow_into_the_final():
     samples, seen = group("native_read")[0].samples, []
     stream = recognizer().stream()
-    for at in range(0, len(samples), 8_000):
-        stream.accept(samples[at : at + 8_000])
+    for at in range(0, len(samples), 12_000):
+        stream.accept(samples[at : at + 12_000])
         stream._cost_s = 0.0  # however slow this machine is
         hypothesis = stream.partial()
         assert hypothesis.fixed <= len(hypothesis.words)
