@@ -11,6 +11,7 @@ from msgspec import structs
 from appliance.core.events import RATE, Cause, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted
 from appliance.core.options import Changes, Endpointing, Mode
 from appliance.core.ports import Evidence
+from appliance.core.session import Session
 from tests.core.rig import COMMIT, LIMITS, Drafter, WholeFake, hear, new, of, options, texts
 from tests.core.test_resume import resumed, same
 from tests.sound import noise, speech
@@ -324,3 +325,32 @@ def test_accept_gets_few_frames_at_a_time_and_no_empty_array():
     heard(Sized(final_s=1.0), PAUSE)
     assert np.all(np.array(sizes) > 0)
     assert sum(sizes) == (3776 - 672) * MS
+
+
+def test_origin_after_commit_in_pause_keeps_the_held_audio():
+    """It is the pre-roll of what may come."""
+    session = new(options(), Drafter())
+    list(session.push(speech(*PAUSE).tobytes()[:IN_PAUSE]))
+    list(session.commit())
+    assert session.origin.position == 2336 * MS
+
+
+class Meter:
+    """A voice detector that is as sure as the audio is loud."""
+
+    frame = 512
+
+    def probabilities(self, frames):
+        return [float(np.abs(frame.astype(int)).max()) / 10_000 for frame in frames]
+
+
+@pytest.mark.parametrize(("loudness", "told"), [((9_000, 6_000), 1), ((6_000, 9_000), 1), ((9_000, 9_000), 2)])
+def test_final_of_each_utterance_is_judged_by_its_own_voice(loudness, told):
+    doubtful = Evidence(no_speech=0.6, log_probability=-0.5, compression=1.0, tokens=1)  # if the detector doubts it too
+    quiet, parts = np.zeros(RATE, np.int16), []
+    for level in loudness:
+        parts += [quiet, np.full(RATE, level, np.int16)]
+    session = Session(options(partial_ms=0), Drafter(evidence=doubtful), Meter())
+    events = [*session.push(np.concatenate([*parts, quiet]).tobytes()), *session.finish()]
+    assert len(of(SpeechStarted, events)) == 2
+    assert len(texts(events)) == told
