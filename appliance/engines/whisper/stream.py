@@ -106,6 +106,7 @@ class WhisperStream:
         if self._draft is None:
             self._draft = self._decode_final()
             self._shown = tuple(_moved(word, -self._offset) for word in self._draft.words[len(self._done) :])
+            self._last = [bare(word.text) for word in self._shown]  # or the next partial would take words back
             self._decoded_at = self._audio.samples
         return self._draft
 

@@ -179,6 +179,17 @@ def test_draft_is_discarded_when_audio_follows(owner):
     assert [row[0] for row in owner.speaker.decodes] == [3 * LETTER, 4 * LETTER]
 
 
+def test_partial_after_discarded_draft_keeps_its_words(owner):
+    made = stream(owner)
+    for letters in ("a", "b"):
+        made.accept(say(letters))
+        made.partial()
+    made.accept(say("cd"))
+    assert text(made.draft()) == "abcd"
+    made.accept(say("ef"))
+    assert text(made.partial()) == "abcd"
+
+
 def test_finish_is_decoded_without_forced_words(owner):
     made = stream(owner)
     for letter in "abcdefgh":
