@@ -177,6 +177,13 @@ class Pool:
             self.refused[refused.problem.kind] += 1
             raise
 
+    def fits_without(self, options: SessionOptions, ended: Iterable[Capabilities]) -> bool:
+        """Return whether a session could be opened once the streams of clients with these models have ended.
+
+        Raises ``Refused`` when no model serves the languages.
+        """
+        return self.budget.fits_without(self.choose(options.languages), ended)
+
     def open(self, options: SessionOptions, sink: Sink, *, reserved: bool = False) -> LiveSession:
         """A new session; ``reserved``: of a microphone that room is set aside for. Refused when it cannot be served."""
         model = self.check(options, reserved=reserved)

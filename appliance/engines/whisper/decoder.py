@@ -25,8 +25,6 @@ RUNAWAY_RATIO = 2.4
 """Compression ratio of text above which the decoder repeats itself (OpenAI's ``whisper/transcribe.py``)."""
 SHORT_TEXT = 48
 """Characters below which a compression ratio says nothing."""
-PROMPT_TOKENS = 64
-"""Tokens of earlier text that the decoder sees at most."""
 LOOPS = 3
 """Repetitions of the same tokens at the end of a text that count as a loop."""
 
@@ -105,7 +103,7 @@ class Decoder:
     ) -> Decoded:
         encoded = self.encode(audio, context)
         language = languages[0] if len(languages) == 1 else self._detect(encoded, languages)
-        before = [self._vocabulary.previous, *prompt[-PROMPT_TOKENS:]] if prompt else []
+        before = [self._vocabulary.previous, *prompt] if prompt else []
         start = [*before, *self._vocabulary.opening(language), self._vocabulary.untimed, *forced]
         bound = int(audio.samples / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS
         # CTranslate2 writes half of ``max_length`` at most, forced tokens included, no more than it with the prompt.

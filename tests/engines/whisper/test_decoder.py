@@ -117,8 +117,8 @@ def test_decode_returns_text_tokens_and_evidence(monkeypatch):
 
 def test_decode_prompt_and_forced_stand_around_opening(monkeypatch):
     model = Model(codes("abc"))
-    decoder(monkeypatch, model).decode(audio(2.0), ["en"], prompt=range(100), forced=codes("ab"))
-    before = [Letters.previous, *range(36, 100)]
+    decoder(monkeypatch, model).decode(audio(2.0), ["en"], prompt=range(5), forced=codes("ab"))
+    before = [Letters.previous, *range(5)]
     assert model.starts == [[*before, Letters.start, ord("e"), Letters.untimed, *codes("ab")]]
 
 

@@ -84,8 +84,8 @@ def test_features_any_chunking_gives_the_same_frames(samples, cuts, frames):
     sound = signal(samples)
     found = pushed(sound, cuts)
     assert found.samples == samples
-    assert np.allclose(found.features(frames), pushed(sound).features(frames), atol=1e-4)
-    assert np.allclose(found.levels(), pushed(sound).levels(), atol=1e-3)
+    assert np.allclose(found.features(frames), pushed(sound).features(frames), atol=1e-6)
+    assert np.allclose(found.levels(), pushed(sound).levels(), atol=1e-6)
 
 
 def test_features_between_pushes_do_not_disturb_the_next():

@@ -11,7 +11,7 @@ from appliance.core.events import RATE
 from appliance.core.ports import DraftStream, Evidence, Hypothesis
 from appliance.core.problems import Kind, Refused
 from appliance.engines.whisper import stream as module
-from appliance.engines.whisper.stream import LONGEST, SEARCHED, WhisperStream, bare, common
+from appliance.engines.whisper.stream import CONTEXT_TOKENS, LONGEST, SEARCHED, WhisperStream, bare, common
 from tests.engines.whisper.rig import GAP, WORD, Owner, Sound, say
 
 LETTER = WORD + GAP
@@ -201,7 +201,7 @@ def test_finish_is_decoded_without_forced_words(owner):
 
 
 def test_finish_begins_a_new_utterance(owner):
-    made = stream(owner)
+    made, before = stream(owner), ""
     for letters in ("abc", "de", "f"):
         made.accept(say(letters))
         made.partial()
@@ -209,7 +209,47 @@ def test_finish_begins_a_new_utterance(owner):
         assert text(found) == letters
         assert (found.words[0].start, found.words[-1].end <= len(say(letters))) == (0, True)
         assert found.earlier == ()
-        assert owner.speaker.decodes[-1][2:] == ("", "")
+        assert owner.speaker.decodes[-1][2:] == (before, "")  # the text so far is context
+        before += letters
+
+
+def test_prompt_is_the_end_of_the_text_so_far(owner):
+    made = stream(owner)
+    letters = (ALPHABET * 3)[: CONTEXT_TOKENS + 7]
+    for at in range(0, len(letters), 11):
+        made.accept(say(letters[at : at + 11]))
+        made.finish()
+    made.accept(say("a"))
+    made.finish()
+    assert owner.speaker.decodes[-1][2] == letters[7:]
+
+
+def test_prompt_ends_with_an_utterance_without_words(owner):
+    made = stream(owner)
+    for letters in ("abc", "  ", "de"):
+        made.accept(say(letters))
+        made.finish()
+    assert [row[2] for row in owner.speaker.decodes] == ["", "abc", ""]
+
+
+def test_prompt_ends_with_a_change_of_language(owner):
+    made = stream(owner, "en", "hi")
+    for language in ("en", "en", "hi", "hi"):
+        owner.speaker.scores = {language: 0.9}
+        made.accept(say("ab"))
+        assert made.finish().language == language
+    assert [row[2] for row in owner.speaker.decodes] == ["", "ab", "", "ab"]
+
+
+def test_prompt_of_a_discarded_draft_is_not_kept(owner):
+    made = stream(owner)
+    made.accept(say("ab"))
+    made.draft()
+    made.accept(say("c"))
+    made.finish()
+    made.accept(say("d"))
+    made.finish()
+    assert [row[2] for row in owner.speaker.decodes] == ["", "", "abc"]
 
 
 def test_finish_s_follows_the_time_that_decodes_take(owner):
