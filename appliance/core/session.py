@@ -120,7 +120,7 @@ class Session:
         self._options = structs.replace(self._options, **known)
         self._endpointer.configure(self._options.endpointing)
         if changes.phrases is not None:
-            speaking = self._utterance is not None
+            speaking = self._utterance is not None and not self._paused
             yield from self._settle()
             self._stream.grammar(changes.phrases)
             if speaking:
@@ -306,8 +306,16 @@ class Session:
         self._utterance, self._paused = None, False
 
     def _trusted(self, heard: Hypothesis) -> tuple[Word, ...]:
-        """Return the words, or none when the evidence says that nobody spoke."""
-        return heard.words if heard.evidence is None or plausible(heard.evidence, self._voice) else ()
+        """Return the words without those of parts whose evidence says that nobody spoke."""
+        words: list[Word] = []
+        at = 0
+        for count, evidence in heard.earlier:
+            if plausible(evidence, self._voice):
+                words += heard.words[at : at + count]
+            at += count
+        if heard.evidence is None or plausible(heard.evidence, self._voice):
+            words += heard.words[at:]
+        return tuple(words)
 
     def _timed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words of the utterance, timed from session start."""
@@ -322,10 +330,13 @@ class Session:
     def _partial(self, latest: Hypothesis) -> Iterator[Partial]:
         """The segment's settled words and the latest ones of its open utterance, if that is news."""
         segment = self._segment
-        words = (*segment.words, *self._timed(self._trusted(latest)))
-        fixed = None if latest.fixed is None else len(segment.words) + latest.fixed
+        trusted = self._timed(self._trusted(latest))
+        words = (*segment.words, *trusted)
+        fixed = None
+        if latest.fixed is not None:
+            fixed = len(segment.words) + max(0, latest.fixed - (len(latest.words) - len(trusted)))
         shown, stable = segment.stability.update(words, self._position, fixed)
-        text = joined(shown, segment.language)
+        text = joined(shown, latest.language or segment.language or self._language)
         if text and text != segment.told:
             segment.told = text
             yield Partial(self._segments, text, shown, stable, segment.voice, self._position)
