@@ -5,15 +5,17 @@ BIN := .venv/bin
 RUN_PACKAGES := libportaudio2 libatomic1 flite
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils openssh-client
 CLIENT_PACKAGES := chromium
+PUBLISHED_PACKAGES := espeak-ng
 CONTAINER_PACKAGES := mmdebstrap systemd-container udev
 IMAGE_PACKAGES := mmdebstrap udev qemu-user-static arch-test mtools dosfstools fdisk squashfs-tools e2fsprogs xz-utils openssh-client
 BOOT_PACKAGES := qemu-system-arm
 MODELS ?=
 SIGNERS ?=
+DEVELOPMENT ?=
 CLIENTS_AT_A_TIME ?= 2
 
-.PHONY: help run demo test clients check bench soak fuzz overload deb image bundle container-test boot-test venv packages \
-	test-packages client-packages container-packages image-packages boot-packages clean
+.PHONY: help run demo test clients published check bench soak attacks fuzz overload deb image bundle container-test boot-test venv packages \
+	test-packages client-packages published-packages container-packages image-packages boot-packages clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,11 +27,14 @@ demo: venv  ## prove the main job with nothing attached: speech made on the spot
 	$(BIN)/appliance demo
 
 test: venv test-packages check  ## everything that takes minutes at most
-	$(BIN)/python -m pytest -m "not soak and not clients and not boot and not overload"
+	$(BIN)/python -m pytest -m "not soak and not clients and not boot and not overload and not published"
 
 clients: venv client-packages  ## the vendors' own SDKs against a daemon; writes docs/compatibility.md
 	$(BIN)/python -m tests.clients.install
 	$(BIN)/python -m pytest tests/clients -n $(CLIENTS_AT_A_TIME) --compatibility docs/compatibility.md
+
+published: venv published-packages  ## published model packs: downloads 300 MB, loads them, speaks to them
+	$(BIN)/python -m pytest -m published -s tests/published
 
 check: venv  ## style and types
 	$(BIN)/ruff check .
@@ -43,8 +48,8 @@ deb: venv  ## one package for Debian 12 and 13, Raspberry Pi OS and Jetson's Ubu
 	image/deb arm64
 	image/deb amd64
 
-image: venv image-packages  ## the image for a Raspberry Pi's card, as root: build/*.img; MODELS="NAME ..." go into it
-	image/card $(addprefix --model ,$(MODELS)) $(addprefix --signers ,$(SIGNERS))
+image: venv image-packages  ## the image for a Raspberry Pi's card, as root: build/*.img; SIGNERS=FILE or DEVELOPMENT=1; MODELS="NAME ..."
+	image/card $(addprefix --signers ,$(SIGNERS)) $(if $(DEVELOPMENT),--development) $(addprefix --model ,$(MODELS))
 
 bundle: venv  ## updates for `appliance update`: build/*.appliance-update; KEY= signs them
 	image/bundles $(addprefix --key ,$(KEY))
@@ -60,6 +65,9 @@ overload: venv  ## more streams than fit, on a processor quota: those that are l
 
 soak: venv test-packages  ## fifteen minutes of eight streams that come and go and a microphone: nothing may grow
 	$(BIN)/python -m pytest -m soak -s tests/soak
+
+attacks: venv  ## what an attacker or a careless client can do, against a daemon on loopback: two minutes
+	$(BIN)/python -m pytest tests/attacks
 
 fuzz: venv  ## noise at every dialect for minutes
 	FUZZ_ROUNDS=400 $(BIN)/python -m pytest tests/fuzz --hypothesis-profile=explore
@@ -89,6 +97,9 @@ packages:
 
 test-packages:
 	$(call apt,$(TEST_PACKAGES))
+
+published-packages:
+	$(call apt,$(PUBLISHED_PACKAGES))
 
 client-packages:
 	$(call apt,$(CLIENT_PACKAGES))

@@ -30,6 +30,10 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, Meta(ge=0, le=600)]
     state_dir: str
     max_upload_bytes: Annotated[int, Meta(ge=65536)]
+    max_connections: Annotated[int, Meta(ge=8)]
+    max_connections_per_address: Annotated[int, Meta(ge=4)]
+    allowed_origins: tuple[str, ...]
+    proxies: tuple[str, ...]
 
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from appliance.board.button import GpiodButton
 from appliance.board.lamps import LampError
 from appliance.board.notify import Supervisor
 from appliance.board.panel import Panel
+from appliance.board.sensors import memory_available
 from appliance.config import Config, ConfigError
 from appliance.controls import Controls
 from appliance.dialects.native import Native
@@ -38,6 +40,8 @@ from appliance.server.app import Service
 from appliance.server.lag import LagMeter
 from appliance.server.listening import Server
 from appliance.server.metrics import Sources
+from appliance.server.origins import ANY
+from appliance.server.spool import SpoolRoom
 from appliance.server.tls import Tls
 from appliance.status import Phase, Status
 from appliance.update.releases import Places
@@ -69,6 +73,7 @@ class Daemon:
         self.loopback = parts.is_loopback(config.server.host)
         self.open_house = parts.open_house(config)
         self._limits = parts.limits(config.limits)
+        parts.check(config)
         self._supervisor = Supervisor()
         self._updating = Updating(Places())
         self._missing = ""
@@ -80,6 +85,8 @@ class Daemon:
         self.bound_tls: tuple[str, int] | None = None
         self.failed = ""
         """Why it has ended, when nobody wanted it to."""
+        self._published: Callable[[], str] = str
+        """The name in .local that the network is told; empty while it is told none."""
         self._servers: list[Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
@@ -107,6 +114,7 @@ class Daemon:
         plan = Plan(models=models, detector=config.recognizer.detector)
         self.pool = Pool(plan, config.scheduling, next((model.name for model in plan.models), ""))
         self._lag = LagMeter()
+        self._sockets = parts.sockets(config)
         self._panel = Panel(parts.lamps(config.lights, self._profile))
         stack.callback(self._panel.close)
         self._microphones = Microphones(
@@ -140,13 +148,17 @@ class Daemon:
             upload_bytes=config.server.max_upload_bytes,
             extra=(
                 *(trust.routes(tls.source.ca, self.bound_tls[1]) if tls and self.bound_tls else ()),
-                *self._updating.routes(self.accounts),
+                *self._updating.routes(self.accounts, memory_available),
             ),
+            room=SpoolRoom(Path(tempfile.gettempdir()), memory_available),
             detail=self._status.detail,
+            hosts=parts.device_hosts(config, tls, lambda: self._published()),
+            origins=config.server.allowed_origins if self.open_house else (ANY,),
             sources=Sources(
                 board=lambda: self._status.readings,
                 skipped=lambda: {each.microphone.name: each.skipped_s for each in self._microphones.listeners},
                 expires=lambda: tls.ends if tls else None,
+                connections=lambda: (self._sockets.open, self._sockets.refused),
             ),
         )
         self.pool.on_final = self._final
@@ -160,7 +172,10 @@ class Daemon:
         listening: list[tuple[socket.socket, ssl.SSLContext | None]],
     ) -> None:
         app = self._service.app()
-        self._servers = [Server(app, context, self.config.server.max_message_bytes) for _, context in listening]
+        web = self.config.server
+        self._servers = [
+            Server(app, context, web.max_message_bytes, self._sockets, web.proxies) for _, context in listening
+        ]
         loop = asyncio.get_running_loop()
         handlers = {
             signal.SIGHUP: self.reload,
@@ -274,7 +289,7 @@ class Daemon:
             config = self._again()
             limits = parts.limits(config.limits)
             parts.profile(config.board)
-            parts.check_names(config)
+            parts.check(config)
         except ConfigError as error:
             self._status.note("reload", f"refused, all is as before: {error}")
         else:
@@ -322,7 +337,9 @@ class Daemon:
         languages = (model.language for model in self.pool.models.values())
         tls_port = self.bound_tls[1] if self.bound_tls else None
         try:
-            await Announcer(parts.announcement(self.config, self.bound, tls_port, languages)).run()
+            announcer = Announcer(parts.announcement(self.config, self.bound, tls_port, languages))
+            self._published = lambda: announcer.published[1] if announcer.published else ""
+            await announcer.run()
         except Exception as error:
             log.exception("the network is not told about the box")
             self._status.note("discovery", repr(error))

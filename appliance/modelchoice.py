@@ -54,8 +54,8 @@ def too_slow_note(selection: Selection, measured: Mapping[str, Figure], config: 
 
 
 def cost_of(figure: Figure) -> Cost:
-    """Return a kept figure as the choice needs it. ``final_s`` is 0 in files of versions that did not measure it."""
-    return Cost(figure.cost, float(getattr(figure, "final_s", 0.0)))
+    """Return a kept figure as the choice needs it. Elapsed time that was measured on a busy machine does not count."""
+    return Cost(figure.cost, 0.0 if figure.provisional else figure.final_s)
 
 
 def promised_cores(config: Config) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +26,19 @@ from appliance.dialects import DIALECTS
 from appliance.server import machine
 from appliance.server.authority import Authority
 from appliance.server.certificates import CertificateError
+from appliance.server.hosts import Hosts
 from appliance.server.listening import ListenError, listen
 from appliance.server.naming import hosts, own_id
+from appliance.server.sockets import Sockets
 from appliance.server.tls import Own, Tls
 
 if TYPE_CHECKING:
     from appliance.server.discovery import Announcement
 
 log = logging.getLogger(__name__)
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\sA-Z]*")
+"""As browsers send it (RFC 6454, 6.2); those of applications have other schemes, and files none but the scheme."""
 
 
 def accounts(config: Config) -> Accounts:
@@ -91,6 +97,46 @@ def check_names(config: Config) -> None:
         machine.names(config.tls.names)
     except ValueError as error:
         raise ConfigError(f"tls.names: {error}") from error
+
+
+def check(config: Config) -> None:
+    """Raise ``ConfigError`` for names, addresses and origins that are none."""
+    check_names(config)
+    check_proxies(config)
+    check_origins(config)
+
+
+def check_proxies(config: Config) -> None:
+    """Raise ``ConfigError`` unless ``server.proxies`` are addresses and networks."""
+    for each in config.server.proxies:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError as error:
+            raise ConfigError(
+                f"server.proxies: {each!r} is neither an address nor a network, as 192.168.7.2 or 10.0.0.0/8"
+            ) from error
+
+
+def check_origins(config: Config) -> None:
+    """Raise ``ConfigError`` unless ``server.allowed_origins`` are origins as browsers send them."""
+    for each in config.server.allowed_origins:
+        if each not in ("*", "null") and not ORIGIN.fullmatch(each):
+            raise ConfigError(
+                f"server.allowed_origins: {each!r} is no origin; write scheme and host in lower case, and the port "
+                'unless it is the usual one, as "https://app.example"'
+            )
+
+
+def sockets(config: Config) -> Sockets:
+    """The bounds of all connections."""
+    server = config.server
+    return Sockets(server.max_connections, server.max_connections_per_address, server.proxies)
+
+
+def device_hosts(config: Config, tls: Tls | None, published: Callable[[], str]) -> Hosts:
+    """The names by which clients may ask: the host's, configured ones, the certificate's, and those that mDNS tells."""
+    fixed = {name.lower() for name in (*config.tls.names, *hosts(socket.gethostname(), own_id()))}
+    return Hosts(fixed, lambda: (published(), *(tls.names if tls else ())))
 
 
 def listening(table: str, host: str, port: int) -> socket.socket:

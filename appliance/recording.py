@@ -5,6 +5,9 @@ libsndfile decodes WAV, FLAC, Ogg (Vorbis, Opus), MP3 and the other formats it k
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +38,7 @@ class Recording:
     def __init__(self, source: Path | int) -> None:
         import soundfile
 
+        _silence()
         try:
             self._file = soundfile.SoundFile(source, closefd=False)
         except (OSError, RuntimeError) as error:
@@ -76,3 +80,20 @@ class Recording:
         if not self.duration_s and size > HEADER:
             return "its header says that it is empty, and it is not: whatever wrote it could not complete it"
         return ""
+
+
+@functools.cache
+def _silence() -> None:
+    """Send what C libraries of this process write to their ``stderr`` to /dev/null.
+
+    The MP3 decoder in libsndfile (mpg123) tells there of each frame that it cannot read: 123 kB of log for one broken
+    file. libsndfile has no switch for that. File descriptor 2 stays as it is, and so do Python's own messages. Done
+    with the GNU C library only, where ``stderr`` is a variable.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 - raises AttributeError with another library
+        library.fopen.restype = ctypes.c_void_p
+        nowhere = library.fopen(b"/dev/null", b"w")
+        if nowhere:
+            ctypes.c_void_p.in_dll(library, "stderr").value = nowhere

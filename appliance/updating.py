@@ -12,6 +12,7 @@ from msgspec import to_builtins
 from starlette.routing import BaseRoute
 
 from appliance.accounts.gate import Accounts
+from appliance.server.spool import SpoolRoom
 from appliance.server.updates import Updates
 from appliance.update.releases import Places, status
 from appliance.update.verdict import Outcome
@@ -27,11 +28,11 @@ class Updating:
         self._places = places
         self._environment = environment
 
-    def routes(self, accounts: Accounts) -> list[BaseRoute]:
-        """Those by which updates come."""
-        return Updates(
-            accounts, self._folder("CACHE_DIRECTORY"), self._folder("RUNTIME_DIRECTORY"), self._told
-        ).routes()
+    def routes(self, accounts: Accounts, memory: Callable[[], int | None] = lambda: None) -> list[BaseRoute]:
+        """Those by which updates come. ``memory`` gives the bytes of memory left, ``None`` if unknown."""
+        cache = self._folder("CACHE_DIRECTORY")
+        room = None if cache is None else SpoolRoom(cache, memory)
+        return Updates(accounts, cache, self._folder("RUNTIME_DIRECTORY"), self._told, room).routes()
 
     async def watch(self, note: Callable[[str, str], None]) -> None:
         """Until cancelled: an update that was not kept is noted until another one is. Nobody else may have read it."""

@@ -20,6 +20,7 @@ VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "cor
 # A part (longest match counts)  may import, of ours
 RULES: dict[str, tuple[str, ...]] = {
     "core":                       VOCABULARY,
+    "core.segment":               (*VOCABULARY, "core.stability"),
     "core.session":               ("core", "audio"),
     "audio":                      (*VOCABULARY, "audio"),
     "vad":                        (*VOCABULARY, "vad"),
@@ -34,16 +35,17 @@ RULES: dict[str, tuple[str, ...]] = {
     "dialects.elevenlabs":        (*VOCABULARY, "dialects.base", "dialects.elevenlabs_query"),
     # its transcripts are subtitles if the client so wishes
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
-    "packs":                      (*VOCABULARY, "engines.registry", "packs"),
+    "packs":                      (*VOCABULARY, "engines.registry", "interpreter", "packs"),
     "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling", "system"),
+    "scheduling.launcher":        ("core", "interpreter", "scheduling"),
     "scheduling.worker":          ("core", "memory", "scheduling", "text"),
     "accounts":                   (*VOCABULARY, "accounts"),
     "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),
     # the one part of it that opens files
-    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling"),
+    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling", "server.spool"),
     "recording":                  (*VOCABULARY, "audio"),
-    "capture":                    (*VOCABULARY, "audio", "scheduling", "capture", "system"),
-    "update":                     ("accounts.disk", "packs.disk", "update"),
+    "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture", "system"),
+    "update":                     ("accounts.disk", "interpreter", "packs.disk", "update"),
     "board":                      ("board",),
     "canary":                     (),
     "config":                     (*VOCABULARY, "scheduling"),
@@ -57,6 +59,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
     "system":                     (),
+    "interpreter":                (),
     "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),
     "cli":                        ("",),

@@ -95,6 +95,25 @@ def test_strip_refuses_what_it_does_not_know(tmp_path: Path, content: bytes) -> 
     assert done.stderr.startswith(f"image/strip: {file}: it")
 
 
+def test_build_tools_are_locked_with_hashes() -> None:
+    entries = re.split(r"(?m)^(?=[a-z])", (IMAGE / "build.lock").read_text())[1:]
+    assert [entry.split("==")[0] for entry in entries] == ["setuptools"]
+    assert all(re.fullmatch(r"\S+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}\n", entry) for entry in entries)
+
+
+def test_wheels_are_built_with_the_locked_tools_only() -> None:
+    """pip would otherwise fetch the newest build tools, without a hash, and execute them as root."""
+    for script in SCRIPTS:
+        calls = re.findall(r"(?m)^[^#\n]*\bpip_? wheel\b(?:.*\\\n)*.*", script.read_text())
+        assert all("--no-build-isolation" in call for call in calls), script
+    (call,) = re.findall(r"-m pip wheel (?:.*\\\n)*.*", (IMAGE / "targets").read_text())
+    assert "--no-build-isolation" in call
+    (call,) = re.findall(r"-m pip install (?:.*\\\n)*.*", (IMAGE / "targets").read_text())
+    assert "--require-hashes" in call
+    assert "--only-binary=:all:" in call
+    assert "build.lock" in call
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(IMAGE)))
 def test_the_shell_understands_it(script: Path) -> None:
     shell = script.read_text().splitlines()[0].removeprefix("#!").split()[0]
@@ -114,6 +133,11 @@ def test_the_shell_understands_it(script: Path) -> None:
         ("deb mips", "for which architecture"),
         ("card --model", "--model needs a value"),
         ("card --frob", "unknown option --frob"),
+        ("card", "whose updates the device takes"),
+        ("card --model x ROOT/out.img", "whose updates the device takes"),
+        ("card --signers", "--signers needs a value"),
+        ("card --signers ROOT/none", "there is no file"),
+        ("card --signers ROOT --development", "exclude each other"),
         ("bundles --key", "--key needs a value"),
         ("bundles --frob", "unknown option --frob"),
         ("bundle ROOT", "the file to make"),

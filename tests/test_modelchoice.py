@@ -11,6 +11,7 @@ from appliance import modelchoice
 from appliance.board.detect import Profile
 from appliance.config import load
 from appliance.engines.registry import EngineError
+from appliance.packs.choice import Cost
 from appliance.packs.selection import EMBEDDED, Selection
 from appliance.scheduling import cores, figures
 from appliance.scheduling.figures import Figure, Figures
@@ -95,6 +96,12 @@ def test_a_note_tells_what_the_next_start_takes(config, costs, told):
     note = modelchoice.too_slow_note(modelchoice.chosen(config, BOARD), measured, config)
     assert note.endswith(told)
     assert bool(note) == bool(told)
+
+
+@pytest.mark.parametrize(("provisional", "final_s"), [(False, 2.5), (True, 0.0)])
+def test_elapsed_time_on_a_busy_machine_does_not_count(provisional, final_s):
+    figure = Figure(fingerprint="x", cost=0.3, final_s=2.5, provisional=provisional)
+    assert modelchoice.cost_of(figure) == Cost(0.3, final_s)
 
 
 def test_a_single_candidate_needs_no_note(config):

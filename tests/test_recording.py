@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,27 @@ def test_a_tone_is_a_tone(path: Path) -> None:
     """Scale: half of full scale in, half of full scale out."""
     path.write_bytes(written(tone(440, 16_000, 16_000), codec="FLOAT"))
     assert np.abs(reads(path)).max() == pytest.approx(16_384, abs=20)
+
+
+BROKEN = """
+import os, sys
+from pathlib import Path
+from appliance.recording import Recording, Unreadable
+try:
+    with Recording(Path(sys.argv[1])) as recording:
+        while recording.read(2):
+            pass
+except Unreadable:
+    pass
+print("ours", file=sys.stderr, flush=True)
+os.write(2, b"anybody's")
+"""
+
+
+def test_decoder_of_a_broken_mp3_writes_nothing_to_the_log(path: Path) -> None:
+    noise = np.random.default_rng(1).integers(-9_000, 9_000, 160_000).astype(np.int16)
+    data = bytearray(written(noise, "MP3", "MPEG_LAYER_III"))
+    data[500::37] = bytes(len(data[500::37]))
+    path.write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", BROKEN, path], capture_output=True, timeout=30, check=True)
+    assert done.stderr == b"ours\nanybody's"

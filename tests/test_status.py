@@ -198,3 +198,12 @@ def test_the_watchdog_is_fed_by_progress_only(tmp_path, caplog, pool, fed):
 def test_a_folder_that_can_be_written_to_is_no_trouble(tmp_path):
     assert writable(tmp_path) == ""
     assert writable(tmp_path / "absent") == f"{tmp_path / 'absent'}: No such file or directory"
+
+
+def test_the_health_page_tells_model_and_accuracy(tmp_path: Path) -> None:
+    def work(rig: Rig) -> None:
+        assert rig.status.detail()["model"] == {}
+        rig.status.model = {"name": "x", "accuracy": "not measured"}
+        assert rig.status.detail()["model"] == {"name": "x", "accuracy": "not measured"}
+
+    with_rig(tmp_path, work)

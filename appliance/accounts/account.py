@@ -12,3 +12,5 @@ class Account(Struct, frozen=True):
     name: str
     anonymous: bool = False
     admin: bool = False
+    microphones: bool = False
+    """It may listen to the device's microphones."""

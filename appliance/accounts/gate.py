@@ -15,7 +15,8 @@ from msgspec import Struct
 from appliance.accounts.account import Account
 from appliance.accounts.attempts import Attempts
 from appliance.accounts.disk import make_private
-from appliance.accounts.keys import Key, Keys, KeysError
+from appliance.accounts.keys import Key, Keys, KeysError, guessable
+from appliance.accounts.recent import RecentAccounts
 from appliance.accounts.tokens import Token, Tokens
 from appliance.accounts.usage import Usage
 from appliance.core.problems import Kind, Refused
@@ -92,6 +93,7 @@ class Accounts:
         self._usage = Usage(folder)
         self._tokens = Tokens()
         self._attempts = Attempts()
+        self._recent = RecentAccounts()
         self._open: Counter[str] = Counter()
         self._open_house = open_house
         self._clock = clock
@@ -136,15 +138,18 @@ class Accounts:
         """Whose key this is, for what is no stream; tokens do not count. Raises ``Refused``: the first three above."""
         return self._guest(keys, None, address).account
 
-    def good(self, account: Account) -> bool:
-        """Whether the key still counts of somebody whom ``check`` let in. The keys' file is looked at once a second."""
+    def good(self, account: Account, *, microphones: bool = False) -> bool:
+        """Whether the key still counts of somebody whom ``check`` let in. The keys' file is looked at once a second.
+
+        With ``microphones`` the key must also still have the right to listen to microphones.
+        """
         if account.anonymous:
             return True
         now = self._clock()
         if not 0 <= now - self._looked < LOOK_S:
             self._refresh()
         key = self._keys.get(account.id)
-        return key is not None and not key.expired(now)
+        return key is not None and not key.expired(now) and (key.microphones or not microphones)
 
     def issue(
         self,
@@ -173,7 +178,7 @@ class Accounts:
 
     @contextmanager
     def waiting(self, address: str) -> Iterator[None]:
-        """While an answer is held back. Beyond ten at a time nobody there gets a look at the key."""
+        """Hold back an answer. Beyond ten at a time only accounts admitted from ``address`` recently get in."""
         self._attempts.hold(address)
         try:
             yield
@@ -185,9 +190,9 @@ class Accounts:
         self._usage.save()
 
     def _guest(self, keys: Sequence[str], scope: str | None, address: str) -> _Guest:
-        if self._attempts.crowded(address):
-            raise Refused(Kind.RATE_LIMITED)
         given = [text for text in keys if text][:CANDIDATES]
+        if self._attempts.crowded(address):
+            return self._regular(given, scope, address)
         if not given:
             raise Refused(Kind.NO_KEY)
         self._refresh()
@@ -195,10 +200,33 @@ class Accounts:
         for text in given:
             found = self._judge(text, scope, now)
             if isinstance(found, _Guest):
+                self._recent.remember(address, found.account.id, now)
                 return found
             reasons.append(found)
         self._attempts.failed(address, now)
         raise Refused(Kind.BAD_KEY, next(filter(None, reasons), ""))
+
+    def _regular(self, given: Sequence[str], scope: str | None, address: str) -> _Guest:
+        """Return who comes in although ``address`` is crowded: otherwise wrong keys would lock out good ones.
+
+        These are accounts that were admitted from there recently, and tokens, which cannot be guessed. Wrong keys that
+        an operator could have chosen use up ``GUESSES``, so that guessing is no faster here than without a crowd.
+        Raises ``Refused``: RATE_LIMITED.
+        """
+        self._refresh()
+        now = self._clock()
+        for text in given:
+            guess = guessable(text) and self._tokens.find(text) is None
+            if guess and not self._attempts.may_guess(address, now):
+                continue
+            found = self._judge(text, scope, now)
+            if isinstance(found, _Guest):
+                if found.token or self._recent.includes(address, found.account.id, now):
+                    self._recent.remember(address, found.account.id, now)
+                    return found
+            elif guess:
+                self._attempts.guessed(address, now)
+        raise Refused(Kind.RATE_LIMITED)
 
     def _judge(self, text: str, scope: str | None, now: float) -> _Guest | str:
         """Whose key or token this is, or why it is not good: nothing when it was never seen here."""
@@ -214,11 +242,11 @@ class Accounts:
             if key is None:
                 return "the key that this token was issued for has been revoked"
         if key is not None:
-            account = Account(key.id, key.name, admin=key.admin)
+            account = Account(key.id, key.name, admin=key.admin, microphones=key.microphones)
             return "it has expired" if key.expired(now) else _Guest(account, key, token, text)
         if self._open_house:
             digest = hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._salt, digest_size=8)
-            return _Guest(Account(f"a_{digest.hexdigest()}", "", True), None, None, text)
+            return _Guest(Account(f"a_{digest.hexdigest()}", "", True, microphones=True), None, None, text)
         return ""
 
     def _refresh(self) -> None:

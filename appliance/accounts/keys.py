@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ PREFIX = "sak_"
 """Of the keys made here, so that people and secret scanners recognise them."""
 RANDOM = 24
 """Bytes of a key: 192 bits, 32 url-safe characters."""
+GENERATED = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{32}")
+"""Form of the keys made here. A guess at 192 random bits never succeeds, at whatever speed."""
 OWN_MIN, OWN_MAX = 16, 512
 """Characters of a key of one's own: not to be guessed at the speed attempts are slowed to; and a header holds it."""
 NAME_MAX = 64
@@ -61,6 +64,8 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     terms: bool = True
     admin: bool = False
     """It may send the box an update."""
+    microphones: bool = False
+    """It may listen to the device's microphones. A key file from before this field grants the right to no key."""
 
     def expired(self, now: float) -> bool:
         """Its time is over."""
@@ -209,6 +214,11 @@ class Keys:
     def _write(self, keys: tuple[Key, ...]) -> None:
         replace(self._path, msgspec.json.format(msgspec.json.encode(_File(self._file.secret, keys))))
         self._read()
+
+
+def guessable(text: str) -> bool:
+    """Return whether ``text`` could be the guess of a key that an operator chose, not of one that was made here."""
+    return not GENERATED.fullmatch(text)
 
 
 def acceptable(own: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance.bench.overload import Overload, Strain, overload, small_box, strain, talk
+from appliance.bench.plan import CLOSED, FREE, KIOSK, WHISPER, Plan, Row, Tell
 from appliance.bench.quota import NoQuota, quota
 from appliance.engines.registry import ModelSpec
 from appliance.scheduling.calibrate import calibrate
@@ -15,10 +15,7 @@ from appliance.scheduling.messages import Plan as Load
 from appliance.scheduling.pool import Pool
 from appliance.scheduling.settings import Settings
 
-if TYPE_CHECKING:
-    from appliance.bench.measures import Plan, Row, Tell
-
-QUOTAS = {"pocketsphinx": 1.5, "vosk": 0.5}
+QUOTAS = {"whisper": 0.5, "vosk": 0.5}
 """Cores left to the box while more is asked of it than fits, so that a small number of clients is too many."""
 LATE_S = 0.3
 """A final in a full box may be so much later than the same in an empty one."""
@@ -28,9 +25,7 @@ TOLD_S = 0.3
 
 async def capacity(plan: Plan, tell: Tell) -> None:
     """Cost and room of each model; then three times as many clients as fit, and a box that is left with too little."""
-    from appliance.bench.measures import CLOSED, FREE, KIOSK, SPHINX
-
-    for model, groups in ((SPHINX, FREE), (KIOSK, CLOSED[:3])):
+    for model, groups in ((WHISPER, FREE), (KIOSK, CLOSED[:3])):
         await _cost(model, tell)
         sentences = talk(plan.clips(groups), plan.seconds)
         cores = QUOTAS[model.engine]
@@ -79,6 +74,4 @@ def _tell_strain(tell: Tell, model: ModelSpec, found: Strain) -> None:
 
 
 def _row(what: str, value: float, unit: str = "", good: bool | None = None, aim: float | None = None) -> Row:
-    from appliance.bench.measures import Row
-
     return Row(what, value, unit, "" if aim is None else f"<= {aim:.0f}", good)

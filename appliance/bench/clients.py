@@ -18,17 +18,32 @@ CHUNK = int(BYTES_PER_SECOND * CHUNK_S)
 
 
 class Heard(Struct):
-    """The text of one stream, and for each final that ended by silence how many seconds it came beyond that silence."""
+    """What one stream was sent. Times of messages are seconds since its first sample, by the client's clock."""
 
-    text: str
-    delays: list[float]
+    finals: list[str] = []
+    final_words: list[list[dict[str, Any]]] = []
+    """Words of each final, as the native protocol has them."""
+    final_at: list[float] = []
+    partials: list[tuple[float, int, list[dict[str, Any]]]] = []
+    """Time, number of the final that will follow, words."""
+    delays: list[float] = []
+    """For each final that ended by silence, how many seconds it came beyond that silence."""
+
+    @property
+    def text(self) -> str:
+        """All finals as one text."""
+        return " ".join(self.finals)
+
+    @property
+    def words(self) -> list[dict[str, Any]]:
+        """The words of all finals."""
+        return [word for words in self.final_words for word in words]
 
 
-async def stream(url: str, audio: bytes, *, paced: bool, silence_ms: int = 700) -> Heard:
-    """One stream, 100 ms a message, in real time or as fast as the box takes it."""
-    query = f"key=bench&silence_to_end_ms={silence_ms}"
-    heard = Heard("", [])
-    texts: list[str] = []
+async def stream(url: str, audio: bytes, *, paced: bool, silence_ms: int = 700, partial_ms: int = 250) -> Heard:
+    """One stream, 100 ms a message, in real time or as fast as the device takes it."""
+    query = f"key=bench&silence_to_end_ms={silence_ms}&partial_ms={partial_ms}"
+    heard = Heard()
     async with connect(f"ws{url[4:]}/v1/stream?{query}", compression=None, max_queue=None) as socket:
         began = time.monotonic()
 
@@ -38,8 +53,12 @@ async def stream(url: str, audio: bytes, *, paced: bool, silence_ms: int = 700) 
                 event: dict[str, Any] = json.loads(message)
                 if event["type"] == "speech_ended":
                     ended = event["at"]
+                elif event["type"] == "partial":
+                    heard.partials.append((time.monotonic() - began, len(heard.finals), event["words"]))
                 elif event["type"] == "final":
-                    texts.append(event["text"])
+                    heard.finals.append(event["text"])
+                    heard.final_words.append(event["words"])
+                    heard.final_at.append(time.monotonic() - began)
                     if event["cause"] == "silence":
                         heard.delays.append(time.monotonic() - began - ended - silence_ms / 1000)
 
@@ -52,16 +71,17 @@ async def stream(url: str, audio: bytes, *, paced: bool, silence_ms: int = 700) 
             await socket.send(audio[start : start + CHUNK])
         await socket.send('{"type": "finish"}')
         await listening
-    heard.text = " ".join(texts)
     return heard
 
 
-async def streams(url: str, audio: Sequence[bytes], *, paced: bool = True, silence_ms: int = 700) -> list[Heard]:
+async def streams(
+    url: str, audio: Sequence[bytes], *, paced: bool = True, silence_ms: int = 700, partial_ms: int = 250
+) -> list[Heard]:
     """Several at once, their starts spread over a second."""
 
     async def one(number: int, piece: bytes) -> Heard:
         await asyncio.sleep(number / len(audio))
-        return await stream(url, piece, paced=paced, silence_ms=silence_ms)
+        return await stream(url, piece, paced=paced, silence_ms=silence_ms, partial_ms=partial_ms)
 
     return await asyncio.gather(*(one(number, piece) for number, piece in enumerate(audio)))
 

@@ -120,6 +120,15 @@ def read(root: Path = Path("/"), state: Path | None = None) -> Readings:
     )
 
 
+def memory_available(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory left to this process, of the machine or of its narrowest group; ``None`` if unknown.
+
+    Takes less than a millisecond, for some files in /proc and /sys.
+    """
+    mib = _memory(root, _groups(root))[1]
+    return None if mib is None else int(mib * MIB)
+
+
 def _glob(folder: Path, pattern: str) -> Iterator[Path]:
     """What there is; ends early when a device goes away meanwhile."""
     with contextlib.suppress(OSError):

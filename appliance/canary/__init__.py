@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import wave
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["RATE", "TEXT", "Canary", "load"]
+__all__ = ["RATE", "TEXT", "Canary", "load", "same"]
 
 RATE = 16_000
 TEXT = "six seven eight nine ten"
+DIGITS = {"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 FILE = Path(__file__).with_name("phrase.wav")
 SOUND = 200
 """Louder than this (of 32,768) is sound, not the synthesiser's own silence."""
@@ -29,6 +31,18 @@ class Canary(Struct, frozen=True, kw_only=True):
         """Where the last sound is, in seconds from the beginning."""
         sound = np.flatnonzero(np.abs(self.samples.astype(np.int32)) > SOUND)
         return float(sound[-1] + 1) / RATE
+
+
+def same(wanted: str, heard: str) -> bool:
+    """Tell whether two texts of the phrase have the same words.
+
+    One model writes "six seven eight nine ten", another "6, 7, 8, 9, 10." or "678910".
+    """
+    return bool(heard) and _digits(wanted) == _digits(heard)
+
+
+def _digits(text: str) -> str:
+    return "".join(DIGITS.get(word, word) for word in re.findall(r"[^\W\d_]+|\d+", text.lower()))
 
 
 def load() -> Canary:

@@ -15,6 +15,8 @@ from types import ModuleType
 import msgspec
 from msgspec import Struct
 
+from appliance import interpreter
+
 DEFAULT = "default"
 """The name of ALSA's default device, and of the choice to use it."""
 DEADLINE_S = 20.0
@@ -39,7 +41,7 @@ class CaptureError(Exception):
 
 def list_devices() -> list[Device]:
     """All input cards as they are now; blocks for about half a second. CaptureError when nobody can tell."""
-    command = [sys.executable, "-m", __name__]
+    command = interpreter.command(__name__)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     except subprocess.TimeoutExpired as problem:

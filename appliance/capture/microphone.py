@@ -7,11 +7,11 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import Protocol
 
+from appliance import interpreter
 from appliance.capture.backoff import Backoff
 from appliance.capture.wire import Failed, Message, Opened, Overrun, Parser, State, WireError
 
@@ -73,7 +73,7 @@ class Microphone:
         """Times that audio was lost, over all openings."""
         self.opened = 0
         """Times that the card was opened."""
-        self._command = [sys.executable, "-m", "appliance.capture.reader", f"--device={device}", f"--rate={rate}"]
+        self._command = interpreter.command("appliance.capture.reader", f"--device={device}", f"--rate={rate}")
         if channel is not None:
             self._command.append(f"--channel={channel}")
         self._on_audio, self._on_open, self._on_state = on_audio, on_open, on_state

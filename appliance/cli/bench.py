@@ -21,13 +21,21 @@ from appliance.cli.common import fail
     help="Folder with a manifest.jsonl; without one ../shared/speech, else speech made on the spot.",
 )
 @click.option("--seconds", default=30.0, show_default=True, help="Audio in each measurement.")
+@click.option(
+    "--models-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with more Whisper packs, whose accuracy is measured too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def bench(measures: tuple[str, ...], speech: Path | None, seconds: float, as_json: bool) -> None:
+def bench(
+    measures: tuple[str, ...], speech: Path | None, seconds: float, models_dir: Path | None, as_json: bool
+) -> None:
     """Measure this machine: all of it, or only some of the MEASURES.
 
     Ends with 1 when an aim is missed.
     """
-    from appliance.bench.measures import MEASURES, Plan, Row
+    from appliance.bench.measures import MEASURES
+    from appliance.bench.plan import Plan, Row
     from appliance.cli.child import NotReady
     from appliance.cli.speech import NoSpeech
 
@@ -56,7 +64,7 @@ def bench(measures: tuple[str, ...], speech: Path | None, seconds: float, as_jso
         for name in measures or MEASURES:
             if not as_json:
                 click.echo(name)
-            await MEASURES[name](Plan(speech, seconds), tell)
+            await MEASURES[name](Plan(speech, seconds, models_dir), tell)
 
     try:
         asyncio.run(work())

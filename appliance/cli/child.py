@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
 from msgspec import Struct
+
+from appliance import interpreter
 
 READY_S = 120.0
 
@@ -35,7 +36,7 @@ async def own_daemon(*options: str, quiet: bool = False) -> AsyncIterator[Child]
     with tempfile.TemporaryDirectory() as state:
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "appliance", "serve", "--port", "0", "--no-tls", "--no-calibrate",
+            *interpreter.command("appliance", "serve", "--port", "0", "--no-tls", "--no-calibrate"),
             "--state-dir", state, *options, stdout=PIPE, stderr=DEVNULL if quiet else None,
         )  # fmt: skip
         try:

@@ -137,7 +137,8 @@ def _listen_test(box: Box, seconds: float, name: str | None, *, quiet: bool) -> 
             return feed.judge(feed.follow(box, wanted, seconds))
         return _record(box, known[wanted], seconds, quiet=quiet)
     except feed.FeedError as error:
-        return [finding("microphone", [], bad=[str(error)], advice="give it an API key: --key-file FILE")]
+        advice = "give it an API key that may listen to microphones: --key-file FILE"
+        return [finding("microphone", [], bad=[str(error)], advice=advice)]
     except Shut as error:
         return [finding("microphone", [], bad=[str(error)], advice=error.advice)]
     except CaptureError as error:

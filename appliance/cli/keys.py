@@ -43,6 +43,7 @@ class Row(Struct, frozen=True):
     streaming: bool
     terms: bool
     admin: bool
+    microphones: bool
     state: str
 
 
@@ -62,6 +63,11 @@ where = click.option(
 def limits(command: Command) -> Command:
     """What a key may do: the options of ``create`` and ``set``, ``None`` when not given."""
     for option in (
+        click.option(
+            "--microphones/--no-microphones",
+            default=None,
+            help="Whether it may listen to the device's microphones; it may not by default.",
+        ),
         click.option("--admin/--no-admin", default=None, help="Whether it may send updates; it may not by default."),
         click.option("--terms/--no-terms", default=None, help="Whether the terms are accepted; they are by default."),
         click.option("--streaming/--no-streaming", default=None, help="Whether it may stream; it may by default."),
@@ -168,7 +174,7 @@ def _rows(folder: Path) -> list[Row]:
 
 
 def _row(key: Key, used: float, now: float) -> Row:
-    state = STATES[key.trouble(used, now)] + ", may update" * key.admin
+    state = STATES[key.trouble(used, now)] + ", may update" * key.admin + ", may listen" * key.microphones
     return Row(
         key.id,
         key.name,
@@ -180,6 +186,7 @@ def _row(key: Key, used: float, now: float) -> Row:
         key.streaming,
         key.terms,
         key.admin,
+        key.microphones,
         state,
     )
 

@@ -20,7 +20,7 @@ from appliance.cli.common import configured, fail, log_to_stderr, recognizer_opt
 @click.option("--rate", type=int, default=16_000, show_default=True, help="Asked of the card, Hz.")
 @click.option("--url", help="Follow the microphone of a running appliance instead, as in http://box.local:8080.")
 @click.option("--name", default="default", show_default=True, help="With --url: which of its microphones.")
-@click.option("--key", default="listen", help="With --url: the API key.")
+@click.option("--key", default="listen", help="With --url: an API key that may listen (--microphones).")
 @recognizer_options
 def listen(
     device: str, rate: int, url: str | None, name: str, key: str,

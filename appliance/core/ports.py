@@ -38,9 +38,11 @@ class Hypothesis(Struct, frozen=True):
     language: str = ""
     """ISO 639-1 code of the language that was recognised; empty for an engine of one language."""
     evidence: Evidence | None = None
-    """Absent for engines that write nothing where nobody speaks."""
+    """Absent for engines that write nothing where nobody speaks. It is about the words after those of ``earlier``."""
     fixed: int | None = None
     """Leading words that later partials of the utterance begin with; ``None`` where the engine cannot promise any."""
+    earlier: tuple[tuple[int, Evidence], ...] = ()
+    """Parts of a long utterance that were decoded before the last one: how many words each has, and its evidence."""
 
     @property
     def text(self) -> str:

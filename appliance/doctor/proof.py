@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from appliance import canary
+from appliance import canary, interpreter
 from appliance.config import Config
 from appliance.doctor.box import address, get, own_key
 from appliance.doctor.selftest import NOT_NOW, Answer, play
 from appliance.scheduling import figures
-from appliance.text.errors import word_errors
 from appliance.update.trial import Proof, Shown
 
 PATIENCE_S = 20.0
@@ -52,7 +50,7 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
         return Shown(Proof.NONE, f"the box is busy: {answer.problem}")
     if answer.problem:
         return Shown(Proof.BAD, answer.problem)
-    right = any(not word_errors(each.split(), answer.text.split()) for each in wanted) if wanted else bool(answer.text)
+    right = any(canary.same(each, answer.text) for each in wanted) if wanted else bool(answer.text)
     if right:
         return Shown(Proof.GOOD, f"{answer.model} wrote {answer.text!r}")
     instead = f" and not {wanted[-1]!r}" if wanted else ""
@@ -60,7 +58,7 @@ def judged(answer: Answer, wanted: list[str]) -> Shown:
 
 
 def _answers(tree: Path) -> bool:
-    command = [sys.executable, "-m", "appliance", "update", "--status", "--json"]
+    command = interpreter.command("appliance", "update", "--status", "--json")
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
     try:
         return not subprocess.run(

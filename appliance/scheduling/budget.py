@@ -68,8 +68,15 @@ class Budget:
             return
         if self.closed:
             raise Refused(Kind.TOO_MANY_STREAMS, self.closed)
-        if not self._room(model):
+        if not self._room(model, self._clients):
             raise Refused(Kind.TOO_MANY_STREAMS, f"{self.open} are open")
+
+    def fits_without(self, model: Capabilities, ended: Iterable[Capabilities]) -> bool:
+        """Return whether a client's stream of ``model`` would fit once these streams of clients have ended."""
+        clients = self._clients - Counter(each.model for each in ended)
+        if not clients.total() + self._microphones.total():
+            return True
+        return not self.closed and self._room(model, clients) > 0
 
     def take(self, model: Capabilities, *, reserved: bool = False) -> None:
         """Room for one more stream. Refused when there is none."""
@@ -83,11 +90,11 @@ class Budget:
     def free(self, model: Capabilities) -> int:
         """How many more streams of clients fit now."""
         if not self.open:
-            return max(1, self._room(model))
-        return 0 if self.closed else self._room(model)
+            return max(1, self._room(model, self._clients))
+        return 0 if self.closed else self._room(model, self._clients)
 
-    def _room(self, model: Capabilities) -> int:
-        held = self._clients + (self._microphones | self._reserved)
+    def _room(self, model: Capabilities, clients: Counter[str]) -> int:
+        held = clients + (self._microphones | self._reserved)
         if self._streams:
             return max(0, self._streams - held.total())
         return max(0, int((self.limit - self._sum(held) + EPSILON) / self.cost(model)))

@@ -88,6 +88,7 @@ class Crew:
 
     def look_after(self, hang_s: float) -> None:
         """Once a second: kill what hangs and what does not end."""
+        self._launcher.look_after()
         for worker in list(self.workers):
             if worker.silent_s() > hang_s:
                 log.error("worker %s has given no sign of life for %.0f s", worker.pid, hang_s)
@@ -102,6 +103,7 @@ class Crew:
         """It was not theirs that time went by: everyone who owes an answer has as long again."""
         for worker in self.workers:
             worker.forgive()
+        self._launcher.forgive()
 
     def beat(self, hang_s: float) -> float:
         """Ask everyone for a sign of life; the longest silence, in seconds, of who should have been replaced by now."""

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
+import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
 from msgspec import structs
 
+from appliance import interpreter
 from appliance.core.ports import Capabilities
 from appliance.scheduling.children import Children
 from appliance.scheduling.messages import (
@@ -37,6 +39,11 @@ LIVES = 5
 """Templates that may die one after the other before they are ready."""
 END_S = 2.0
 """For processes to end by themselves before they are killed."""
+ANSWER_S = 10.0
+"""For a ready template to answer before it is replaced. A fork takes milliseconds, or seconds when its pages have to
+come back from swap on a slow card."""
+LOAD_S = 900.0
+"""For one step of loading: what the slowest board may take to load all models and to measure (``update.trial``)."""
 GIVEN_UP = "the process that loads the models dies again and again"
 
 
@@ -55,6 +62,8 @@ class Launcher:
         self._asked: deque[asyncio.Future[int]] = deque()
         self._pinged = False
         self._waiting_since: float | None = None
+        self._heard_at = 0.0
+        """When the template that loads was started, or last reported a step."""
         self._waiting: deque[tuple[socket.socket, asyncio.Future[int]]] = deque()
         self._control: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -93,6 +102,30 @@ class Launcher:
         if self._waiting_since is None or not self.ready.is_set():
             return 0.0
         return asyncio.get_running_loop().time() - self._waiting_since
+
+    def forgive(self) -> None:
+        """Restart the deadlines of the template, after the daemon itself was stopped."""
+        now = asyncio.get_running_loop().time()
+        self._heard_at = now
+        if self._waiting_since is not None:
+            self._waiting_since = now
+
+    def look_after(self) -> None:
+        """Kill a template that does not answer; ``_supervise`` starts another one, which gets the requests again.
+
+        A stopped process gives no answer and does not end, so without this its streams would wait for ever.
+        """
+        process = self._process
+        if process is None or process.returncode is not None or self._control is None:
+            return
+        if self.ready.is_set():
+            stuck, limit_s = self.silent_s() > ANSWER_S, ANSWER_S
+        else:
+            stuck, limit_s = asyncio.get_running_loop().time() - self._heard_at > LOAD_S, LOAD_S
+        if stuck:
+            log.error("the template process has given no answer for %.0f s; it is replaced", limit_s)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """End the template. Workers live until their sockets are closed."""
@@ -143,7 +176,7 @@ class Launcher:
         plan = msgspec.json.encode(self._plan).decode()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "appliance.scheduling.template", str(theirs.fileno()), plan,
+                *interpreter.command("appliance.scheduling.template", str(theirs.fileno()), plan),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
         except BaseException:
@@ -152,6 +185,7 @@ class Launcher:
         finally:
             theirs.close()
         self._control = ours
+        self._heard_at = asyncio.get_running_loop().time()
         loading: str | None = None
         assert self._process.stdout is not None
         try:
@@ -183,6 +217,7 @@ class Launcher:
                         self._asked.popleft().cancel()
                     case Exited(pid=pid, status=status):
                         self._on_exit(pid, status)
+                self._heard_at = asyncio.get_running_loop().time()
                 self._waiting_since = None
                 if self._asked or self._pinged:
                     self._owes()

@@ -100,7 +100,7 @@ def try_out(recognizer: Recognizer) -> None:
         except MemoryError:
             os.write(writing, b"there is too little memory to load it")
         except BaseException as error:
-            os.write(writing, str(error).encode(errors="replace")[:TOLD])
+            os.write(writing, (str(error) or type(error).__name__).encode(errors="replace")[:TOLD])
         finally:
             os._exit(status)
     os.close(writing)

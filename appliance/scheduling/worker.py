@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
 
@@ -13,7 +15,8 @@ from appliance.core.events import AnyEvent, SpeechEnded
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.problems import Kind, Problem, Refused
-from appliance.core.session import Origin, Session
+from appliance.core.segment import Origin
+from appliance.core.session import Session
 from appliance.memory import trim
 from appliance.scheduling.lag import NEWS_S
 from appliance.scheduling.measure import measure
@@ -214,4 +217,8 @@ class Worker:
 
 
 def _engine_failed(error: Exception) -> Problem:
+    """The problem as the client is told. The log gets the place, because the message can hold the client's words."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" in {place[0].name}, {place[0].filename}:{place[0].lineno}" if place else ""
+    print(f"worker: the engine failed with {type(error).__name__}{where}", file=sys.stderr, flush=True)
     return Problem(Kind.ENGINE_FAILED, f"{type(error).__name__}: {error}")

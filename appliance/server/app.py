@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from msgspec import structs
 from starlette.applications import Starlette
@@ -20,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from appliance.accounts.gate import Accounts
 from appliance.core.options import Endpointing, Limits
-from appliance.core.problems import Kind, Refused
+from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect
 from appliance.scheduling.pool import Pool
@@ -28,14 +27,18 @@ from appliance.server import kiosk
 from appliance.server.connection import Connection, address_of, hold_back
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
+from appliance.server.hosts import Hosts, KnownHosts
 from appliance.server.lag import LagMeter
 from appliance.server.metrics import Metrics, Sources
+from appliance.server.origins import ANY, KnownOrigins, same_origin
 from appliance.server.sessions import Sessions
+from appliance.server.spool import SpoolRoom
 
 UPLOAD_BYTES = 256 << 20
 FEEDS = "microphones"
 """What the metrics call the feeds, beside the dialects."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers by which a proxy says that it asks for somebody else (RFC 7239; RFC 9110, 7.6.3)."""
 
 
 class Service:
@@ -55,10 +58,16 @@ class Service:
         extra: Sequence[BaseRoute] = (),
         detail: Callable[[], Mapping[str, Any]] = dict,
         sources: Sources | None = None,
+        room: SpoolRoom | None = None,
+        hosts: Hosts | None = None,
+        origins: Collection[str] = (ANY,),
     ) -> None:
         """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
 
+        ``room`` bounds the files of all uploads together.
+
         ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
+        ``hosts`` are the names of the device, ``origins`` those of the foreign pages that may use it.
         """
         self.draining = False
         self.sessions = Sessions(pool, accounts)
@@ -70,9 +79,11 @@ class Service:
         self._guarded = guarded
         self._endpointing = endpointing
         self._limits = limits
-        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals)
+        self._endpoints = Endpoints(pool, accounts, endpointing, limits, upload_bytes, self.sessions.refusals, room)
         self._extra = extra
         self._detail = detail
+        self._hosts = hosts or Hosts()
+        self._origins = origins
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -87,7 +98,12 @@ class Service:
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
         routes += self._endpoints.routes(DIALECTS)
-        return Starlette(routes=routes, middleware=[Middleware(SingleSlashes)])
+        middleware = [
+            Middleware(KnownHosts, hosts=self._hosts),
+            Middleware(KnownOrigins, allowed=self._origins),
+            Middleware(SingleSlashes),
+        ]
+        return Starlette(routes=routes, middleware=middleware)
 
     def configure(self, endpointing: Endpointing, limits: Mapping[str, Limits]) -> None:
         """For the sessions that begin from now on."""
@@ -149,17 +165,18 @@ class Service:
         return refusal or await self.metrics.page(request)
 
     def _local(self, request: Request) -> bool:
-        """Asked from this machine, or by whom no key is asked of."""
-        return not self._guarded or is_loopback(address_of(request))
+        """Asked from this machine and not by a proxy on it, or of a device that asks for no key."""
+        proxied = any(name in request.headers for name in FORWARDED)
+        return not self._guarded or (is_loopback(address_of(request)) and not proxied)
 
     async def _microphones(self, request: Request) -> Response:
-        refusal = await self._barred(request)
+        refusal = await self._barred(request) or self._may_not_listen(request)
         if refusal is not None:
             return refusal
         return JSONResponse({"microphones": [structs.asdict(feed.describe()) for feed in self._feeds.values()]})
 
     async def _microphone(self, socket: WebSocket) -> None:
-        refusal = await self._barred(socket)
+        refusal = await self._barred(socket) or self._may_not_listen(socket)
         feed = self._feeds.get(socket.path_params["name"])
         if refusal is None and feed is None:
             names = ", ".join(self._feeds) or "none"
@@ -168,19 +185,28 @@ class Service:
             await socket.send_denial_response(refusal or Response(status_code=404))
             return
         account = socket.state.account if self._guarded else None
-        await feed.serve(socket, lambda: account is None or self._accounts.good(account))
+        await feed.serve(socket, lambda: account is None or self._accounts.good(account, microphones=True))
+
+    def _may_not_listen(self, request: HTTPConnection) -> Response | None:
+        """Return the refusal of a key without the right to listen to microphones. ``_barred`` has let the key in."""
+        if not self._guarded or request.state.account.microphones:
+            return None
+        key = request.state.account.id
+        reason = (
+            f"API key {key} may not listen to microphones; use a key that may, "
+            f"or run: appliance keys set {key} --microphones"
+        )
+        self.sessions.refusals.add(FEEDS, Problem(Kind.NOT_ALLOWED, reason))
+        return JSONResponse({"error": reason}, 403)
 
     async def _barred(self, request: HTTPConnection) -> Response | None:
-        """A room's microphone is not for any web page that someone here happens to open, nor for the keyless.
+        """Refuse the microphones to pages of other origins, and to clients without a key where one is needed.
 
-        On loopback there is no key, so the name asked for must be loopback's own: a page whose name was made to point
-        here (DNS rebinding) still gives its own. Whose key it is, where one is needed, is kept with the request.
+        The account of the key is kept with the request.
         """
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
-        if origin and _split(origin).netloc != host:
+        if origin and not same_origin(origin, host):
             return JSONResponse({"error": "a page of another origin may not listen"}, 403)
-        if not self._guarded and _split(f"//{host}").hostname not in LOOPBACK:
-            return JSONResponse({"error": f"ask for it by one of the names {', '.join(sorted(LOOPBACK))}"}, 403)
         if self._guarded:
             key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
             try:
@@ -200,14 +226,6 @@ def is_loopback(address: str) -> bool:
     except ValueError:
         return False
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
-
-
-def _split(url: str) -> SplitResult:
-    """The parts of a URL; of one that is none, no parts."""
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return urlsplit("")
 
 
 class SingleSlashes:

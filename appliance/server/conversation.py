@@ -34,6 +34,7 @@ from appliance.dialects.base import (
 )
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.pool import Pool
+from appliance.server.inbound import Inbound, Message
 from appliance.server.refusals import MESSAGE, Refusals
 
 OUTBOX_BYTES = 4 << 20
@@ -101,6 +102,11 @@ class Conversation:
         self._replaced, self._left = asyncio.Event(), asyncio.Event()
         self._left.set()
         self._session: LiveSession = pool.open(opening.options, self._told)
+
+    @property
+    def stream(self) -> LiveSession | None:
+        """The stream that the session holds in the pool, ``None`` once the session is over."""
+        return None if self.over else self._session
 
     @property
     def fields(self) -> dict[str, str]:
@@ -188,33 +194,46 @@ class Conversation:
 
     async def _read(self, socket: WebSocket) -> None:
         """The client's messages, at the pace at which their audio is dealt with."""
-        receive = socket.receive
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            self._heard = time.monotonic()
-            self._sent.clear()
-            if self.over:
-                continue
-            data = message.get("bytes")
-            asked = self._dialect.receive(data if data is not None else message.get("text", ""))
-            if not self._ending:
-                self._obey(asked)
-            if self._session.full and not self._ending:
-                await self._hold()
+        inbound = Inbound(socket.receive)
+        try:
+            while (message := await inbound.next())["type"] != "websocket.disconnect":
+                self._heard = time.monotonic()
+                self._sent.clear()
+                self._take(message)
+                if self._session.full and not self._ending and not await self._hold(inbound):
+                    return
+        finally:
+            inbound.close()
 
-    async def _hold(self) -> None:
-        """The inbox is full. A client ahead of real time is made to wait; one that is not, this device cannot serve."""
+    def _take(self, message: Message) -> None:
+        """Do what a message asks for."""
+        if self.over:
+            return
+        data = message.get("bytes")
+        asked = self._dialect.receive(data if data is not None else message.get("text", ""))
+        if not self._ending:
+            self._obey(asked)
+
+    async def _hold(self, inbound: Inbound) -> bool:
+        """The inbox is full. A client ahead of real time is made to wait; one that is not, this device cannot serve.
+
+        Return false when the client has gone meanwhile: then the stream must not wait for what it has sent. A session
+        that can be resumed takes what was read ahead, because its client will not send it again.
+        """
         if not self._pace.ahead(time.monotonic()) and not self._session.crowded:
             self._fail(Problem(Kind.QUEUE_OVERFLOW))
-            return
+            return True
         self._held_since = time.monotonic()
         self._sooner.set()
-        await self._session.room()
+        there = await inbound.wait(self._session.room())
         self._held_since = None
-        self._heard = time.monotonic()
-        self._pace.alive(self._heard)
+        if not there and self.limits.resume_s is not None:
+            for message in inbound.rest():
+                self._take(message)
+        elif there:
+            self._heard = time.monotonic()
+            self._pace.alive(self._heard)
+        return there
 
     async def _write(self, socket: WebSocket) -> None:
         """What waits, in order; returns after a hangup."""

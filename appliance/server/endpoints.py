@@ -17,6 +17,7 @@ from appliance.dialects.base import Answer, Dialect, Endpoint, TokenWish, Transc
 from appliance.scheduling.pool import Pool
 from appliance.server.connection import address_of, hold_back
 from appliance.server.refusals import HANDSHAKE, Refusals
+from appliance.server.spool import SpoolRoom
 from appliance.server.uploads import transcribe
 
 BODY_BYTES = 65_536
@@ -40,7 +41,10 @@ class Endpoints:
         limits: Mapping[str, Limits],
         upload_bytes: int,
         refusals: Refusals,
+        room: SpoolRoom | None = None,
     ) -> None:
+        """``room`` bounds the files that uploads lie in."""
+        self._room = room
         self._pool = pool
         self._accounts = accounts
         self._endpointing = endpointing
@@ -118,7 +122,7 @@ class Endpoints:
     async def _heard(self, upload: Upload, request: Request, spend: Callable[[float], bool]) -> Transcript:
         """The transcript, unless the client goes before it is there."""
         body = _Body(request)
-        work = asyncio.create_task(transcribe(upload, body, self._pool, self._upload_bytes, spend))
+        work = asyncio.create_task(transcribe(upload, body, self._pool, self._upload_bytes, spend, self._room))
         try:
             while not (await asyncio.wait({work}, timeout=GONE_S))[0]:
                 if body.complete and await request.is_disconnected():

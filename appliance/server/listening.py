@@ -7,10 +7,16 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
+from asyncio import sslproto
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
+
+from appliance.server.acceptor import Acceptor
+from appliance.server.http_protocol import HttpProtocol
+from appliance.server.sockets import Sockets
+from appliance.server.websocket_protocol import WebSocketProtocol
 
 DEAD_MS = 120_000
 """A peer that acknowledges nothing for so long is gone, whether it vanished or just never reads (TCP_USER_TIMEOUT)."""
@@ -23,6 +29,10 @@ TICK_S = 0.5
 """Between two looks at whether to end; also the resolution of the HTTP date header."""
 GOODBYE_S = 5
 """For requests in progress, once a server is to end."""
+TLS_BYTES = 18 << 10
+"""Of a TLS connection's buffer: one record has at most 16 KiB and 256 bytes (RFC 8446, 5.2). asyncio takes 256 KiB."""
+
+sslproto.SSLProtocol.max_size = TLS_BYTES  # asyncio has no other way to set it
 
 
 class ListenError(Exception):
@@ -53,11 +63,25 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """One listening socket's server, without uvicorn's signal handling, and with fewer wake-ups when idle."""
 
-    def __init__(self, app: Starlette, context: ssl.SSLContext | None, max_message_bytes: int) -> None:
-        """With TLS when there is a ``context`` for it. A handshake has the 60 s of asyncio to be done."""
+    def __init__(
+        self,
+        app: Starlette,
+        context: ssl.SSLContext | None,
+        max_message_bytes: int,
+        sockets: Sockets | None = None,
+        proxies: Sequence[str] = (),
+    ) -> None:
+        """With TLS when there is a ``context`` for it.
+
+        ``sockets`` are the bounds that it shares with other servers. ``proxies``: addresses and networks whose
+        ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count.
+        """
         config = uvicorn.Config(
             app,
-            ws="websockets-sansio",
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             ws_max_size=max_message_bytes,
             ws_ping_interval=PING_S,
             ws_ping_timeout=None,
@@ -71,6 +95,24 @@ class Server(uvicorn.Server):
         config.load()
         config.ssl = context
         super().__init__(config)
+        self.server_state = self._sockets = sockets or Sockets()
+        self._acceptors: list[Acceptor] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept on these sockets."""
+        await self.lifespan.startup()
+        self.servers = []
+        self._acceptors = [Acceptor(each, self._protocol, self.config.ssl, self._sockets) for each in sockets or ()]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and end what there is."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> HttpProtocol:
+        return HttpProtocol(self.config, self._sockets, self.lifespan.state)
 
     async def main_loop(self) -> None:
         while not self.should_exit and not await self.on_tick(0):  # noqa: ASYNC110 - a flag of uvicorn's, not an event
@@ -81,9 +123,20 @@ class Server(uvicorn.Server):
         yield
 
 
+EXPECTED = frozenset(
+    {
+        "ASGI callable returned without completing handshake.",  # of every upgrade that gets an HTTP answer
+        "Invalid HTTP request received.",  # the client is told what is wrong with it
+        "Unsupported upgrade request.",
+        "Invalid UTF-8 sequence received from client.",  # with a traceback; the client gets close code 1007
+    }
+)
+"""What uvicorn 0.54 logs of a client that is answered, once for each request."""
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """uvicorn 0.54 says so of every upgrade that is refused with an HTTP answer, which is no error."""
-    return record.msg != "ASGI callable returned without completing handshake."
+    """Tell whether the record reports an error of this program, not something that any client can do."""
+    return record.msg not in EXPECTED
 
 
 logging.getLogger("uvicorn.error").addFilter(_is_news)

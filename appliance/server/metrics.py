@@ -58,6 +58,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     board: Callable[[], Board | None] = lambda: None
     skipped: Callable[[], Mapping[str, float]] = dict
     """Seconds of audio that was not listened to, by microphone."""
+    connections: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """Those open now, and those refused so far because too many were."""
     expires: Callable[[], float | None] = lambda: None
     """When the certificate does, in seconds since 1970."""
 
@@ -156,6 +158,9 @@ class Metrics(Collector):
 
     def _box(self) -> Iterator[Metric]:
         yield _info("build", "The program.", ("version",), [(__version__,)])
+        connections, refused = self._sources.connections()
+        yield _gauge("connections_open", "Connections of clients, of all kinds.", connections)
+        yield _count("connections_refused", "Connections refused because too many were open.", refused)
         figures = {"certificate_expiry_timestamp_seconds": self._sources.expires()}
         board = self._sources.board()
         if board is not None:

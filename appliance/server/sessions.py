@@ -40,7 +40,7 @@ class Sessions:
         try:
             self._pool.check(opening.options)
         except Refused as refused:
-            if refused.problem.kind is not Kind.TOO_MANY_STREAMS or not self._waiting:
+            if refused.problem.kind is not Kind.TOO_MANY_STREAMS or not self._room_can_be_made(opening):
                 raise
         lease = self._accounts.admit(
             opening.keys, kind.realm, address, sessions=opening.limits.sessions, make_room=self._give_way
@@ -101,22 +101,35 @@ class Sessions:
             else:
                 self._end(conversation)
 
+    def _room_can_be_made(self, opening: Opening) -> bool:
+        """Return whether ending all sessions whose clients are away would admit one more.
+
+        While admission is closed because the device falls behind, it would not: then those sessions are kept.
+        """
+        away = [stream.model for each in self._away() if (stream := each.stream) is not None]
+        return bool(away) and self._pool.fits_without(opening.options, away)
+
     def _make_room(self, opening: Opening) -> None:
-        """A session whose client is away gives way to one whose client is here."""
-        while self._waiting:
+        """A session whose client is away gives way to one whose client is here. Called when that helps."""
+        for conversation in self._away():
+            if conversation.over:
+                continue  # it holds no stream, and its client has yet to be told its end
             try:
                 self._pool.check(opening.options)
             except Refused as refused:
                 if refused.problem.kind is not Kind.TOO_MANY_STREAMS:
                     raise
-                self._expire(self._live[next(iter(self._waiting))])
+                self._expire(conversation)
             else:
                 return
 
+    def _away(self) -> list[Conversation]:
+        """The sessions whose clients are away, the one that has waited longest first."""
+        return [self._live[id] for id in self._waiting]
+
     def _give_way(self, account: Account) -> bool:
         """One of this account's that has waited longest for its client ends; whether there was one."""
-        waiting = (self._live[id] for id in self._waiting)
-        away = next((one for one in waiting if one.lease.account.id == account.id and not one.over), None)
+        away = next((one for one in self._away() if one.lease.account.id == account.id and not one.over), None)
         if away is not None:
             self._expire(away)
         return away is not None

@@ -89,6 +89,8 @@ class Tls:
         self._told = ""
         self.ends = 0.0
         """When the certificate in use does, in seconds since 1970."""
+        self.names: frozenset[str] = frozenset()
+        """DNS names and addresses of the certificate in use."""
         source.renew()
         self._fill()
 
@@ -114,6 +116,7 @@ class Tls:
     def _fill(self) -> None:
         try:
             fill(self.context, *self.source.files)
-            self.ends = read(self.source.files[0].read_bytes()).ends
+            found = read(self.source.files[0].read_bytes())
+            self.ends, self.names = found.ends, frozenset(name.lower() for name in found.names)
         except (OSError, ValueError) as error:  # changed since it was looked at
             raise CertificateError(f"{self.source.files[1]}: {error}") from error

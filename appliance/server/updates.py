@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from appliance.accounts.gate import Accounts
 from appliance.core.problems import Kind, Refused
 from appliance.server.connection import address_of, hold_back
+from appliance.server.spool import SpoolRoom
 from appliance.server.uploads import fill
 
 PATH = "/v1/update"
@@ -55,8 +56,15 @@ class Updates:
     """
 
     def __init__(
-        self, accounts: Accounts, cache: Path | None, runtime: Path | None, told: Callable[[], Mapping[str, Any]]
+        self,
+        accounts: Accounts,
+        cache: Path | None,
+        runtime: Path | None,
+        told: Callable[[], Mapping[str, Any]],
+        room: SpoolRoom | None = None,
     ) -> None:
+        """``room`` bounds what is put into ``cache``."""
+        self._room = room
         self._accounts = accounts
         self._cache = cache
         self._runtime = runtime
@@ -122,7 +130,7 @@ class Updates:
         new.unlink(missing_ok=True)
         try:
             with FileIO(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as spool:
-                await fill(spool, request.stream(), LARGEST)
+                await fill(spool, request.stream(), LARGEST, self._room)
             os.replace(new, place)
         except Refused as refused:
             status = STATUS[refused.problem.kind]

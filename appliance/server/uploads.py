@@ -21,6 +21,7 @@ from appliance.dialects.base import Transcript, Upload
 from appliance.recording import Recording, Unreadable
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.pool import Pool
+from appliance.server.spool import SpoolRoom
 
 Result = TypeVar("Result")
 
@@ -41,9 +42,14 @@ LAYER_III = tuple(bytes((0xFF, code)) for code in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA,
 
 
 async def transcribe(
-    upload: Upload, body: AsyncIterator[bytes], pool: Pool, limit_bytes: int, spend: Callable[[float], bool]
+    upload: Upload,
+    body: AsyncIterator[bytes],
+    pool: Pool,
+    limit_bytes: int,
+    spend: Callable[[float], bool],
+    room: SpoolRoom | None = None,
 ) -> Transcript:
-    """What is said in a body of at most ``limit_bytes``.
+    """What is said in a body of at most ``limit_bytes``, for whose file there must be ``room``.
 
     ``spend`` is told the seconds of audio before they are heard, and says whether they may be. Raises ``Refused``:
     BAD_AUDIO, MESSAGE_TOO_BIG, IDLE (the body stops coming), QUOTA_EXCEEDED, NOT_READY (no room on the disk too),
@@ -51,7 +57,7 @@ async def transcribe(
     """
     pool.check(upload.options)
     with _spool() as spool:
-        await fill(spool, body, limit_bytes)
+        await fill(spool, body, limit_bytes, room)
         source = await _in_thread(_open, spool, upload.raw)
         try:
             return await _hear(source, upload, pool, spend)
@@ -72,8 +78,11 @@ def _spool() -> FileIO:
         raise _no_room(error) from error
 
 
-async def fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> None:
-    """Write the whole body. Raises ``Refused``: MESSAGE_TOO_BIG, IDLE, NOT_READY for a disk that does not take it."""
+async def fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int, room: SpoolRoom | None = None) -> None:
+    """Write the whole body. Raises ``Refused``: MESSAGE_TOO_BIG, IDLE, NOT_READY for a disk that does not take it.
+
+    ``room`` is asked before each piece, because other files grow at the same time.
+    """
     size, waiting = 0, bytearray()
     try:
         while True:
@@ -84,7 +93,7 @@ async def fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> N
                 raise Refused(Kind.MESSAGE_TOO_BIG, f"at most {limit_bytes} bytes of audio")
             waiting += chunk or b""
             if waiting and (chunk is None or len(waiting) >= WRITE_BYTES):
-                await _in_thread(_write, spool, bytes(waiting))
+                await _in_thread(_write, spool, bytes(waiting), room)
                 waiting.clear()
             if chunk is None:
                 return
@@ -94,7 +103,9 @@ async def fill(spool: FileIO, body: AsyncIterator[bytes], limit_bytes: int) -> N
         raise _no_room(error) from error
 
 
-def _write(spool: FileIO, data: bytes) -> None:
+def _write(spool: FileIO, data: bytes, room: SpoolRoom | None) -> None:
+    if room is not None:
+        room.require(len(data))
     while data:
         data = data[spool.write(data) :]
 

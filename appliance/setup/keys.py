@@ -1,4 +1,4 @@
-"""The API keys that come from the card: those of ``key`` lines, and the first one, which the box makes itself.
+"""The API keys of the card: those of ``key`` and ``microphone-key`` lines, and the first key, which the device makes.
 
 Their names in the accounts say where they are from, so that nothing else has to be kept of which they are, and no other
 key is ever touched.
@@ -37,14 +37,15 @@ def follow(keys: Keys, wanted: Iterable[OwnKey], now: float) -> None:
     """Have the keys of the lines, and no other key that was one's. Raises KeysError.
 
     One whose line has got another name stays the same key. One that `appliance keys` has made is left as it is.
+    The right to listen to microphones follows the line.
     """
     kept = set()
     for own in wanted:
         name, known = LINE + own.name, keys.find(own.secret)
         if known is None:
-            known, _ = keys.create(name, now=now, own=own.secret)
-        elif known.name.startswith(LINE) and known.name != name:
-            keys.change(known.id, name=name)
+            known, _ = keys.create(name, now=now, own=own.secret, microphones=own.microphones)
+        elif known.name.startswith(LINE) and (known.name, known.microphones) != (name, own.microphones):
+            keys.change(known.id, name=name, microphones=own.microphones)
         kept.add(known.id)
     for key in keys.all():
         if key.name.startswith(LINE) and key.id not in kept:
@@ -74,7 +75,8 @@ class FirstKey:
                 if key.name == FILE and key != self._keys.find(text):
                     self._keys.revoke(key.id)
             if self._keys.find(text) is None:
-                self._keys.create(FILE, now=time.time(), own=text)
+                # The operator's own key: the quick start opens /kiosk with it, and no other way needs less than ssh.
+                self._keys.create(FILE, now=time.time(), own=text, microphones=True)
         except (OSError, KeysError):
             with suppress(OSError):
                 self._card.remove(FILE)
@@ -103,7 +105,8 @@ def page(text: str, host: str, port: int) -> str:
         f"    {text}\n"
         "\n"
         f"Give it to your application as its API key, with http://{host}.local:{port} as the address of the service.\n"
-        "Whoever has it can use the box. Keep it elsewhere and delete this file; no other key will be made.\n"
+        "Whoever has it can use the device and listen to its microphones.\n"
+        "Keep it elsewhere and delete this file; no other key will be made.\n"
     )
 
 

@@ -34,6 +34,7 @@ TABLE: dict[str, Setting] = {
     "timezone": Setting(values.zone),
     "access": Setting(values.access),
     "key": Setting(values.own_key, repeated=True),
+    "microphone-key": Setting(values.listening_key, repeated=True),
     "microphone": Setting(values.part, repeated=True),
     "language": Setting(values.language),
     "model": Setting(values.part),
@@ -48,6 +49,8 @@ MEANT = {
     "api-key": "key", "auth": "access", "mic": "microphone", "lamps": "lights", "authorized-key": "ssh-key",
 }  # fmt: skip
 """Names that people know from elsewhere."""
+KEYS = ("key", "microphone-key")
+"""Settings that give an API key."""
 CLOSE = 0.75
 """How alike a mistyped name is at least: a letter too few in `wifi` is, another word before `-password` is not."""
 
@@ -74,7 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access: str | None = None
     keys: tuple[OwnKey, ...] = ()
     wants_keys: bool = False
-    """There is a ``key`` line, good or bad: the owner does not want one made up."""
+    """There is a ``key`` or ``microphone-key`` line, good or bad: the owner does not want one made up."""
     microphones: tuple[str, ...] | None = None
     """Parts of the names of cards; empty when there shall be none."""
     language: str | None = None
@@ -166,8 +169,8 @@ def _assembled(entries: list[Entry], problems: list[Problem]) -> Settings:
         time_servers=all_of("time-server"),
         timezone=one("timezone"),
         access=one("access"),
-        keys=_keys(found["key"], problems),
-        wants_keys=any(entry.name == "key" for entry in entries),
+        keys=_keys([*found["key"], *found["microphone-key"]], problems),
+        wants_keys=any(entry.name in KEYS for entry in entries),
         microphones=_microphones(found["microphone"], problems),
         language=one("language"),
         model=one("model"),
@@ -227,9 +230,9 @@ def _gateway(entries: list[Entry], address: Address | None, problems: list[Probl
 
 def _keys(entries: list[Entry], problems: list[Problem]) -> tuple[OwnKey, ...]:
     keys: dict[str, OwnKey] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.line):
         if entry.value.secret in keys:
-            problems.append(Problem("`key`: this key is given above already", entry.line))
+            problems.append(Problem(f"`{entry.name}`: this key is given above already", entry.line))
         keys.setdefault(entry.value.secret, entry.value)
     return tuple(keys.values())
 

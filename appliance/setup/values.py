@@ -24,6 +24,8 @@ class OwnKey(Struct, frozen=True):
 
     name: str
     secret: str
+    microphones: bool = False
+    """It may listen to the device's microphones."""
 
 
 class Address(Struct, frozen=True):
@@ -99,6 +101,12 @@ def own_key(text: str) -> OwnKey:
         return OwnKey(name, acceptable(secret))
     except ValueError as error:
         raise Wrong(f"{error}; this one, after the name, has {len(secret)} characters") from error
+
+
+def listening_key(text: str) -> OwnKey:
+    """A key as ``own_key`` reads it, with the right to listen to the device's microphones. Raises ``Wrong``."""
+    key = own_key(text)
+    return OwnKey(key.name, key.secret, microphones=True)
 
 
 def ssh_key(text: str) -> str:

@@ -17,11 +17,15 @@ NEW = ".new"
 
 
 class Box(Struct, frozen=True, kw_only=True):
-    """As much of this box as counts. ``running``: the program that updates would replace; ``free``: bytes."""
+    """As much of this box as counts. ``running``: the program that updates would replace; ``free``: bytes.
+
+    ``highest``: when the newest program was built that was ever kept here, in unix seconds.
+    """
 
     running: Release
     python: str
     free: int
+    highest: int = 0
 
 
 def needed(manifest: Manifest) -> int:
@@ -41,6 +45,8 @@ def why_not(manifest: Manifest, box: Box, again: bool = False) -> str:
         f"it is older ({day(manifest.built)}) than what runs ({day(running.built)}); --again takes it nevertheless": (
             manifest.built < running.built and not again
         ),
+        f"it is older ({day(manifest.built)}) than the newest update that was kept here ({day(box.highest)}); "
+        "--again takes it nevertheless": manifest.built < box.highest and not again,
         f"{megabytes(needed(manifest))} of disk are needed and {megabytes(box.free)} are free": (
             needed(manifest) > box.free
         ),

@@ -13,7 +13,7 @@ from appliance.update import service
 from appliance.update.archive import Source
 from appliance.update.bundle import ENDING
 from appliance.update.manifest import NotTaken
-from appliance.update.releases import STEP, Places, drop, only_one, put_up, status, step
+from appliance.update.releases import STEP, Places, drop, highest, only_one, put_up, status, step
 from appliance.update.stage import Tell, compiled, stage, vouched
 from appliance.update.verdict import Outcome, Verdict, load, save
 
@@ -78,6 +78,8 @@ def opened(path: Path, *, follow: bool = True) -> IO[bytes]:
 def newest(folder: Path, places: Places, tell: Tell) -> Path | None:
     """Of the bundles at the top of a stick the newest that is newer than what runs; ``None``: there is nothing to do.
 
+    A bundle older than the newest update that was ever kept here counts as old, also after that update was dropped.
+
     Raises ``NotTaken`` when there are bundles and nobody whom this box trusts has signed one of them.
     """
     running, found, wrong = status(places).running, [], []
@@ -96,6 +98,9 @@ def newest(folder: Path, places: Places, tell: Tell) -> Path | None:
     built, path = max(found)
     if running is not None and built <= running.built:
         tell(f"{path.name} is not newer than what runs")
+        return None
+    if built < highest(places):
+        tell(f"{path.name} is older than the newest update that was kept here; by hand: appliance update --again FILE")
         return None
     return path
 

@@ -15,9 +15,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from appliance.accounts.disk import alone, remove
+from appliance.accounts.disk import alone, remove, replace
 from appliance.packs.disk import sync_folder
 from appliance.update.decisions import NEW, called, to_sweep
 from appliance.update.manifest import FILE, NotTaken, Release, release
@@ -32,6 +33,9 @@ STEP = "step"
 """In /run: what is being done now, in words."""
 SILENT_S = 3600.0
 """Whoever does it says what he does more often than that, or was killed."""
+HIGHEST = "highest"
+"""When the newest program was built that was ever kept here. It outlasts a rollback: otherwise an older signed bundle,
+with known faults, would count as new because it is newer than the shipped program."""
 LOCK = "lock"
 """A folder of root's only: what anybody could open anybody could lock."""
 
@@ -48,6 +52,13 @@ class Places(Struct, frozen=True):
     def releases(self) -> Path:
         """The folder of all updates."""
         return self.base / RELEASES
+
+
+class _Highest(Struct, frozen=True):
+    """What the file ``HIGHEST`` says: a time in unix seconds, and the version of the shipped program then."""
+
+    built: int
+    over: str
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -100,6 +111,21 @@ def said(tree: Path) -> Release | None:
         return release((tree / FILE).read_bytes())
     except OSError:
         return None
+
+
+def highest(places: Places) -> int:
+    """Return when the newest program was built that was kept here over the shipped one, in unix seconds.
+
+    Another shipped program begins anew: root has chosen it. What runs counts as kept, also when it was kept by a
+    program that made no record.
+    """
+    shipped, running = said(places.shipped), said(in_force(places))
+    built = running.built if running is not None else 0
+    try:
+        recorded = msgspec.json.decode((places.base / HIGHEST).read_bytes(), type=_Highest)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return built
+    return max(built, recorded.built) if shipped is not None and recorded.over == shipped.version else built
 
 
 def named(link: Path) -> str:
@@ -176,9 +202,18 @@ def try_next(places: Places) -> str:
 
 def keep(places: Places, name: str) -> None:
     """From now on this one, whatever happens. The program that runs goes on."""
+    kept = said(places.releases / name / PROGRAM)
+    record(places, kept.built if kept is not None else 0)
     _link(places.base / CURRENT, Path(RELEASES, name))
     sync_folder(places.base)
     end_trial(places)
+
+
+def record(places: Places, built: int = 0) -> None:
+    """Put down the build time of the newest program that was kept, with one of ``built`` among them. Raises OSError."""
+    if (shipped := said(places.shipped)) is not None:
+        newest = _Highest(max(built, highest(places)), shipped.version)
+        replace(places.base / HIGHEST, msgspec.json.encode(newest))
 
 
 def end_trial(places: Places) -> None:
@@ -188,6 +223,8 @@ def end_trial(places: Places) -> None:
 
 def drop(places: Places) -> None:
     """From now on the shipped program."""
+    if (places.base / CURRENT).exists():
+        record(places)
     remove(places.base / CURRENT)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from appliance import interpreter
 from appliance.packs.disk import megabytes
 from appliance.update.archive import Hashed, Source, Unpacked
 from appliance.update.bundle import Bundle, opened
 from appliance.update.decisions import Box, why_not
 from appliance.update.manifest import NotTaken
-from appliance.update.releases import PROGRAM, Places, begin, complete, in_force, said, sweep
+from appliance.update.releases import PROGRAM, Places, begin, complete, highest, in_force, record, said, sweep
 from appliance.update.signature import signer
 from appliance.update.unpack import unpack
 
@@ -35,7 +35,8 @@ def box(places: Places) -> Box:
     running = said(in_force(places)) or said(places.shipped)
     if running is None:
         raise NotTaken(f"{places.shipped} does not say what it is: updates are for an installed appliance")
-    return Box(running=running, python=PYTHON, free=shutil.disk_usage(places.base).free)
+    free = shutil.disk_usage(places.base).free
+    return Box(running=running, python=PYTHON, free=free, highest=highest(places))
 
 
 def stage(
@@ -43,6 +44,7 @@ def stage(
 ) -> str:
     """The name of the release that it has become. Raises ``NotTaken`` and OSError, and then has made none."""
     manifest = bundle.manifest
+    record(places)  # before a release that was kept can be swept
     sweep(places)
     if reason := why_not(manifest, box(places), again):
         raise NotTaken(reason)
@@ -85,7 +87,7 @@ def _drain(payload: Hashed) -> None:
 def compiled(tree: Path, final: Path) -> bool:
     """Bytecode for all of ``tree``, which will be called ``final``, so that it starts faster; whether that could be."""
     command = (
-        *("nice", sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
+        *("nice", *interpreter.command("compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")),
         *("-s", str(tree), "-p", str(final), str(tree)),
     )
     try:

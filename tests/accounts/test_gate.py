@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from appliance.accounts import usage
 from appliance.accounts.account import Account
-from appliance.accounts.attempts import WAITING
+from appliance.accounts.attempts import GUESSES, WAITING, WINDOW_S
 from appliance.accounts.gate import CANDIDATES, Accounts
 from appliance.accounts.keys import Keys, KeysError
+from appliance.accounts.recent import RECENT_S
 from appliance.core.problems import Kind, Refused
 from tests.accounts.clock import Clock
 
@@ -444,6 +445,79 @@ def test_an_answer_that_is_given_up_waits_no_longer(box):
         with pytest.raises(ConnectionError), box.gate.waiting(HERE):
             raise ConnectionError
     assert box.refusal(WRONG) is Kind.BAD_KEY
+
+
+@pytest.fixture
+def crowd(box):
+    """A box where more answers are held back for HERE than may be, once the test asks for it."""
+    with ExitStack() as held:
+        yield lambda: [held.enter_context(box.gate.waiting(HERE)) for _ in range(WAITING + 1)]
+
+
+def test_recent_account_in_a_crowd_is_admitted(box, crowd):
+    text, other = box.key("here")[1], box.key("elsewhere")[1]
+    box.admit(text)
+    box.admit(other, address=ELSEWHERE)
+    crowd()
+    assert box.admit(WRONG, text).account.name == box.gate.check([text], HERE).name == "here"
+    assert box.refusal(other) is box.refusal(WRONG) is box.refusal() is Kind.RATE_LIMITED
+
+
+def test_account_admitted_a_day_ago_is_rate_limited(box, crowd):
+    text = box.key()[1]
+    box.admit(text)
+    crowd()
+    box.clock.now += RECENT_S - 1
+    box.admit(text)  # renews the day
+    box.clock.now += RECENT_S
+    assert box.refusal(text) is Kind.RATE_LIMITED
+    box.clock.now -= RECENT_S * 3
+    assert box.refusal(text) is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_recent_account_whose_key_ended_is_rate_limited(box, crowd, end):
+    key, text = box.key()
+    box.admit(text)
+    crowd()
+    if end == "revoked":
+        box.keys.revoke(key.id)
+    else:
+        box.keys.change(key.id, expires=box.clock())
+    assert box.refusal(text) is Kind.RATE_LIMITED
+
+
+def test_good_token_in_a_crowd_is_admitted(box, crowd):
+    account = box.gate.check([box.key()[1]], ELSEWHERE)
+    token = issued(box, account)
+    crowd()
+    assert box.admit(token).account == account
+    assert box.refusal(token) is Kind.RATE_LIMITED
+
+
+def test_guesses_in_a_crowd_are_limited(box, crowd):
+    own = "chosen-by-the-operator"
+    made, chosen = box.key("made")[1], box.key("chosen", own=own)[1]
+    token = issued(box, box.gate.check([made], HERE), prefix="token-of-a-dialect_")
+    box.admit(chosen)
+    crowd()
+    for number in range(GUESSES - 1):
+        assert box.refusal(f"guess-number-{number:06}") is Kind.RATE_LIMITED
+    box.admit(own)
+    assert box.refusal("one-guess-too-many") is Kind.RATE_LIMITED
+    assert box.refusal(own) is Kind.RATE_LIMITED
+    assert {box.admit(made).account.name, box.admit(token).account.name} == {"made"}
+    box.clock.now += WINDOW_S
+    box.admit(own)
+
+
+def test_anonymous_account_in_a_crowd_is_admitted(open_box):
+    open_box.admit("one")
+    with ExitStack() as held:
+        for _ in range(WAITING + 1):
+            held.enter_context(open_box.gate.waiting(HERE))
+        open_box.admit("one")
+        assert open_box.refusal("two") is Kind.RATE_LIMITED
 
 
 # whatever happens

@@ -20,6 +20,12 @@ def folder(tmp_path):
     return tmp_path / "accounts"
 
 
+def test_key_file_without_the_field_grants_no_microphones(tmp_path):
+    made, _ = Keys(tmp_path).create("from before", now=0)
+    assert b"microphones" not in (tmp_path / "keys.json").read_bytes()
+    assert not Keys(tmp_path).get(made.id).microphones
+
+
 def test_a_key_is_found_by_its_text_only(folder):
     keys = Keys(folder)
     first, text = keys.create("first", now=1.0)

@@ -34,7 +34,7 @@ class Box:
 
     def key(self, name: str = "test") -> str:
         """A new key, made as an operator makes it."""
-        return self.machine.run("appliance", "keys", "create", name).split()[-1]
+        return self.machine.run("appliance", "keys", "create", name, "--microphones").split()[-1]
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def built() -> Path:
     if os.geteuid() != 0:
         pytest.skip("making the image needs root")
     out = CHECKOUT / "build" / "test.img"
-    subprocess.run([CHECKOUT / "image" / "card", out], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([CHECKOUT / "image" / "card", "--development", out], check=True, stdout=subprocess.DEVNULL)
     return out
 
 

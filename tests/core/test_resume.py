@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 
 from appliance.core.events import RATE, Final
 from appliance.core.options import RATES, AudioFormat, Encoding
-from appliance.core.session import Origin
-from tests.core.rig import COMMIT, new, of, options, origin, play
+from appliance.core.segment import Origin
+from tests.core.rig import COMMIT, WholeFake, new, of, options, origin, play
 from tests.sound import encode, noise, speech, wav
 
 NEAR = RATE // 5
 """200 ms."""
 
 
-def resumed(wanted, data, cut, steps=()):
+def resumed(wanted, data, cut, steps=(), recognizer=None):
     """Finals after the cut: those of the session that was never cut, and those of its successor."""
-    first, whole = new(wanted), new(wanted)
+    first, whole = new(wanted, recognizer), new(wanted, recognizer)
     before = of(Final, play(first, data[:cut], [step for step in steps if step[0] <= cut]))
     expected = of(Final, [*play(whole, data, steps), *whole.finish()])
     assert expected[: len(before)] == before
-    second = new(wanted, origin=origin(first))
+    second = new(wanted, recognizer, origin=origin(first))
     later = [step for step in steps if step[0] > cut]
     got = of(Final, [*play(second, data, later, start=first.origin.wire), *second.finish()])
     return expected[len(before) :], got
@@ -50,11 +50,12 @@ WHOLE_FRAMES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
-@given(STRETCHES, WHOLE_FRAMES, st.floats(0, 1))
-def test_at_any_cut_the_rest_is_the_same(stretches, limits, place):
+@pytest.mark.parametrize("recognizer", [None, WholeFake()], ids=["frames", "whole"])
+@settings(max_examples=200)
+@given(stretches=STRETCHES, limits=WHOLE_FRAMES, place=st.floats(0, 1))
+def test_at_any_cut_the_rest_is_the_same(recognizer, stretches, limits, place):
     data = noise(*stretches).tobytes()
-    same(*resumed(options(**limits), data, round(len(data) * place)))
+    same(*resumed(options(**limits), data, round(len(data) * place), recognizer=recognizer))
 
 
 @pytest.mark.parametrize("voice", [10_000, 12_250, 14_500])
@@ -65,12 +66,13 @@ def test_a_cut_in_a_long_silence_does_not_move_the_frames(voice):
     assert got == expected
 
 
-@settings(max_examples=200)
-@given(STRETCHES, WHOLE_FRAMES, st.floats(0, 1), st.lists(st.floats(0, 1), max_size=4))
-def test_with_commits_before_and_after(stretches, limits, place, commits):
+@pytest.mark.parametrize("recognizer", [None, WholeFake()], ids=["frames", "whole"])
+@settings(max_examples=150)
+@given(stretches=STRETCHES, limits=WHOLE_FRAMES, place=st.floats(0, 1), commits=st.lists(st.floats(0, 1), max_size=4))
+def test_with_commits_before_and_after(recognizer, stretches, limits, place, commits):
     data = noise(*stretches).tobytes()
     steps = [(round(len(data) * at / 2) // 512 * 1024, COMMIT) for at in commits]
-    same(*resumed(options(**limits), data, round(len(data) * place), steps))
+    same(*resumed(options(**limits), data, round(len(data) * place), steps, recognizer))
 
 
 FIRST, LATER = 22, 32

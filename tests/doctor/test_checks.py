@@ -236,6 +236,9 @@ def test_models(tmp_path: Path) -> None:
     broken.mkdir(parents=True)
     box = made(tmp_path, recognizer={"models_dir": str(broken.parent)})
     found = models.models(box)
+    facts = " ".join(found.facts)
+    assert "whisper-tiny-en: whisper, en, 41.5 MiB; general English, about 1 word in 20 wrong on clear speech" in facts
+    assert "kiosk-words: vosk, en, 1.5 MiB; letters, numbers, months and commands only" in facts
     assert found.verdict is Verdict.BAD
     assert any(fact.startswith("vosk-model-xx: ") for fact in found.facts)
     assert any(fact.startswith("kiosk-words: vosk, en") for fact in found.facts)

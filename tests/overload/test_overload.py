@@ -10,14 +10,14 @@ import asyncio
 import pytest
 
 from appliance.bench.corpus import made, recorded
-from appliance.bench.measures import CLOSED, FREE, KIOSK, SPHINX
 from appliance.bench.overload import Overload, Strain, overload, small_box, strain, talk
+from appliance.bench.plan import CLOSED, FREE, KIOSK, WHISPER
 from appliance.bench.quota import NoQuota, quota
 from tests.material import shared
 
 pytestmark = pytest.mark.overload
 
-CASES = {"vosk": (KIOSK, CLOSED[:3], 0.5), "pocketsphinx": (SPHINX, FREE, 1.5)}
+CASES = {"vosk": (KIOSK, CLOSED[:3], 0.5), "whisper": (WHISPER, FREE, 0.5)}
 """Model, what is said, cores."""
 
 

@@ -41,6 +41,7 @@ class Shelf:
         ((*SOFTWARE, US), {}, [EMBEDDED]),
         ((*SOFTWARE, BASE_EN, US), {}, [BASE_EN[0]]),
         ((KIOSK, GB, US), {}, [US[0]]),
+        ((*SOFTWARE, BASE), {"language": "en"}, [EMBEDDED, BASE[0]]),
         ((KIOSK,), {}, ["kiosk-words"]),
         # a model of the operator's own comes before those of which something is known
         ((*SOFTWARE, BASE_EN, OWN), {}, [OWN[0]]),

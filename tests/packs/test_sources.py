@@ -14,7 +14,8 @@ from appliance.packs.published import FILES, WHEELS, wheel_sources, whisper_sour
 from appliance.packs.sources import File, Folder, Wheel, Wheels
 from appliance.packs.store import PackError, Store
 from tests.packs import registry
-from tests.packs.publisher import publishing
+from tests.packs.publisher import folder, publishing
+from tests.packs.test_store import crash_at
 from tests.packs.whisper import WHISPER
 
 NAME = "faster-whisper-xs.en"
@@ -258,3 +259,23 @@ def test_every_wheel_belongs_to_a_pack_with_known_files():
 def test_publisher_comes_before_the_registry():
     assert [type(source) for source in whisper_sources("faster-whisper-base")] == [Folder, Wheels]
     assert [type(source) for source in whisper_sources("faster-whisper-small")] == [Folder]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["files", "wheels"])
+def test_a_crash_at_any_moment_leaves_the_old_or_the_new_pack(store, publisher, listed, links, tmp_path, kind):
+    """As when the power is cut at each lasting system call in turn, with the old pack installed from a folder."""
+    old = folder(tmp_path / "old", {**WHISPER, "config.json": b'{"old": 1}'})
+    publish(links, ONE, WHISPER)
+    listed(Folder(publisher.url, known()) if kind == "files" else Wheels((ONE,), known()))
+    store.install(str(old), progress=quiet, name=NAME)
+    crashes, seen = 0, set()
+    while crash_at(crashes, lambda: store.install(NAME, progress=quiet)):
+        crashes += 1
+        assert store.verify(NAME) == []
+        seen.add(content(store) == WHISPER)
+        if content(store) == WHISPER:
+            store.install(str(old), progress=quiet, name=NAME)
+    assert crashes > len(WHISPER)
+    assert seen == {False, True}
+    assert content(store) == WHISPER

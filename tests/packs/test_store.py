@@ -287,18 +287,53 @@ class TestLocal:
         with pytest.raises(PackError, match=r"ivector/final\.dubm is missing"):
             store.install(str(source), progress=quiet)
 
-    @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path.parent)], ids=["pipe", "link"])
-    def test_a_folder_with_more_than_files(self, store, tmp_path, make):
-        make(folder(tmp_path / NAME) / "odd")
+    def test_a_folder_with_more_than_files(self, store, tmp_path):
+        os.mkfifo(folder(tmp_path / NAME) / "odd")
         with pytest.raises(PackError, match="neither a file nor a folder"):
             store.install(str(tmp_path / NAME), progress=quiet)
 
-    def test_a_folder_of_links_to_files_becomes_files(self, store, tmp_path):
+    @pytest.mark.parametrize("target", ["secret", "nothing", NAME, "."])
+    @pytest.mark.parametrize("place", ["extra", "am/extra"])
+    def test_install_folder_with_a_link_is_refused(self, store, tmp_path, target, place):
+        (tmp_path / "secret").write_bytes(b"root:$6$")
+        source = folder(tmp_path / NAME)
+        (source / place).symlink_to(tmp_path / target)
+        with pytest.raises(PackError, match="is a link, which is not followed; install a copy made with: cp -rL"):
+            store.install(str(source), progress=quiet)
+        assert own(store) == []
+        assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file() and path.name != ".lock"]
+
+    def test_install_folder_of_links_is_refused(self, store, tmp_path):
         blobs, source = folder(tmp_path / "blobs"), tmp_path / NAME
         for name in MODEL:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).symlink_to(blobs / name)
-        assert not any(path.is_symlink() for path in store.install(str(source), progress=quiet).path.rglob("*"))
+        with pytest.raises(PackError, match="is a link"):
+            store.install(str(source), progress=quiet)
+        shutil.copytree(source, tmp_path / "copy", symlinks=False)
+        assert store.install(str(tmp_path / "copy"), progress=quiet, name=NAME).name == NAME
+
+    @pytest.mark.parametrize("place", ["am/final.mdl", "am"])
+    def test_install_folder_whose_file_becomes_a_link_is_refused(self, store, tmp_path, monkeypatch, place):
+        """The folder's owner replaces a part of it after it was listed."""
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "final.mdl").write_bytes(b"root:$6$")
+        source = folder(tmp_path / NAME)
+        space = unpack.require_space
+
+        def swap(target, needed):
+            space(target, needed)
+            shutil.rmtree(source / "am")
+            if place == "am":
+                (source / "am").symlink_to(tmp_path / "elsewhere")
+            else:
+                (source / "am").mkdir()
+                (source / "am/final.mdl").symlink_to(tmp_path / "elsewhere/final.mdl")
+
+        monkeypatch.setattr(unpack, "require_space", swap)
+        with pytest.raises(PackError, match="the disk says"):
+            store.install(str(source), progress=quiet)
+        assert own(store) == []
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()

@@ -185,3 +185,16 @@ def test_a_limit_of_streams_counts_microphones_too():
     assert fill(budget, named("m")) == 2
     budget.take(named("m"), reserved=True)
     assert budget.open == 3
+
+
+def test_fits_without_streams_that_end_counts_their_room():
+    budget = Budget(1, headroom=1.0)
+    small, large = model(4), structs.replace(model(2), model="large")
+    for _ in range(3):
+        budget.take(small)
+    assert not budget.fits_without(large, [])
+    assert budget.fits_without(large, [small])
+    assert budget.open == 3, "nothing is changed by asking"
+    budget.closed = "falling behind"
+    assert not budget.fits_without(small, [small, small])
+    assert budget.fits_without(small, [small] * 3), "one stream always fits"

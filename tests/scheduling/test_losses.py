@@ -39,7 +39,7 @@ def failing():
         os._exit(1)
     return fork()
 os.fork = failing
-sys.argv[1:3] = []
+sys.argv[1:4] = []  # -P -m MODULE
 template.main()
 """
 

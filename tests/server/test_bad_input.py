@@ -75,7 +75,7 @@ def test_refused_before_the_upgrade(headers: dict[str, str | None], status: int,
     [
         ({"lang_code": "xx-YY"}, "xx-YY"),
         ({"lang_code": "hi-IN"}, "appliance models install vosk-model-small-hi-0.22"),
-        ({"lang_code": "ta-IN"}, "no published pack"),
+        ({"lang_code": "ta-IN"}, "appliance models install faster-whisper-base"),
         ({"lang_code": "hi-IN,gu-IN"}, "hi, gu"),
         ({"x-sample-rate": "0"}, "expected one of 8000, 16000, 44100, 48000"),
         ({"x-sample-rate": "abc"}, "'abc'"),
@@ -207,7 +207,7 @@ def test_a_client_that_never_reads_is_dropped_and_hurts_nobody(monkeypatch: pyte
             await loop.sock_connect(raw, daemon.bound)
             path = "/v1/stream?key=any&min_speech_ms=32&silence_to_end_ms=96&hangover_ms=96&partial_ms=0&threshold=0.5"
             upgrade = (
-                f"GET {path} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
             )
             await loop.sock_sendall(raw, upgrade.encode())

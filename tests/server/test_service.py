@@ -54,7 +54,7 @@ def test_who_speaks_when_is_not_for_everybody_on_the_network(auth: str, address:
     async def work() -> None:
         async with box(fake(), server={"auth": auth}) as daemon:
             asked = httpx.ASGITransport(daemon._service.app(), client=(address, 1))  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=asked, base_url="http://box") as web:
+            async with httpx.AsyncClient(transport=asked, base_url="http://localhost") as web:
                 assert (await web.get("/metrics")).status_code == (200 if allowed else 401)
                 health = (await web.get("/healthz")).json()
                 assert health["ready"] is True
@@ -221,7 +221,7 @@ def test_a_feed_ends_with_its_key() -> None:
         microphone = {"name": "desk", "device": "no such card"}
         async with box(fake(), server={"auth": "keys"}, microphones=[microphone]) as daemon:
             keys, feed = Keys(daemon.config.state_dir / "accounts"), daemon._service._feeds["desk"]
-            made, text = keys.create("tablet", now=time.time())
+            made, text = keys.create("tablet", now=time.time(), microphones=True)
             async with connect(f"{url(daemon, 'ws')}/v1/microphones/desk?key={text}") as socket:
                 assert json.loads(await socket.recv())["type"] == "microphone"
                 feed.publish(Partial(0, "heard", (), 0, 0, 100))
@@ -235,6 +235,68 @@ def test_a_feed_ends_with_its_key() -> None:
                         pass
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1008
+
+    run(work)
+
+
+def test_feed_of_a_key_without_the_right_is_refused() -> None:
+    async def work() -> None:
+        microphone = {"name": "desk", "device": "no such card"}
+        async with box(fake(), server={"auth": "keys"}, microphones=[microphone], **FAST) as daemon:
+            keys = Keys(daemon.config.state_dir / "accounts")
+            for limits in ({}, {"streaming": False}, {"admin": True}):
+                made, text = keys.create("tablet", now=time.time(), **limits)
+                with pytest.raises(InvalidStatus) as refused:
+                    async with connect(f"{url(daemon, 'ws')}/v1/microphones/desk?key={text}"):
+                        pass
+                assert refused.value.response.status_code == 403
+                told = json.loads(refused.value.response.body or b"")["error"]
+                assert f"appliance keys set {made.id} --microphones" in told
+                assert text not in told
+                async with httpx.AsyncClient(base_url=url(daemon)) as web:
+                    held = {"authorization": f"Bearer {text}"}
+                    assert (await web.get("/v1/microphones", headers=held)).status_code == 403
+                    assert (await web.get("/metrics", headers=held)).status_code == 200
+                    keys.change(made.id, microphones=True)
+                    assert (await web.get("/v1/microphones", headers=held)).status_code == 200
+            assert daemon._service.sessions.refusals.counts["microphones", "not_allowed"] == 6
+
+    run(work)
+
+
+def test_feed_ends_when_its_key_loses_the_right() -> None:
+    async def work() -> None:
+        microphone = {"name": "desk", "device": "no such card"}
+        async with box(fake(), server={"auth": "keys"}, microphones=[microphone], **FAST) as daemon:
+            keys, feed = Keys(daemon.config.state_dir / "accounts"), daemon._service._feeds["desk"]
+            made, text = keys.create("tablet", now=time.time(), microphones=True)
+            async with connect(f"{url(daemon, 'ws')}/v1/microphones/desk?key={text}") as socket:
+                assert json.loads(await socket.recv())["type"] == "microphone"
+                keys.change(made.id, microphones=False)
+                daemon.accounts._looked = 0.0  # a second later
+                feed.publish(Partial(0, "not heard", (), 0, 0, 200))
+                with pytest.raises(ConnectionClosed) as closed:
+                    while "not heard" not in str(await socket.recv()):
+                        pass
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1008
+
+    run(work)
+
+
+def test_feed_of_an_anonymous_account_is_served() -> None:
+    """With ``auth = "open"`` any text is a key, and the operator has opened the device to the network."""
+
+    async def work() -> None:
+        microphone = {"name": "desk", "device": "no such card"}
+        server = {"auth": "open", "host": "0.0.0.0"}
+        async with box(fake(), server=server, microphones=[microphone], discovery={"enabled": False}) as daemon:
+            assert daemon.bound is not None
+            text = Keys(daemon.config.state_dir / "accounts").create("tablet", now=time.time())[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{daemon.bound[1]}") as web:
+                for key, status in (("any", 200), (text, 403)):
+                    held = {"authorization": f"Bearer {key}"}
+                    assert (await web.get("/v1/microphones", headers=held)).status_code == status
 
     run(work)
 

@@ -40,6 +40,12 @@ class TestLines:
         follow(keys, [], 0)
         assert names(keys) == []
 
+    def test_right_to_listen_follows_the_line(self, keys):
+        follow(keys, [OwnKey("tablet", ONE.secret, microphones=True), OTHER], 0)
+        assert [key.microphones for key in keys.all()] == [True, False]
+        follow(keys, [ONE, OwnKey("phone", OTHER.secret, microphones=True)], 0)
+        assert [key.microphones for key in keys.all()] == [False, True]
+
     def test_other_keys_are_not_touched(self, keys):
         keys.create("by hand", now=0)
         keys.create(FILE, now=0)

@@ -155,6 +155,16 @@ def test_the_same_key_twice():
     assert problems == ["line 2: `key`: this key is given above already"]
 
 
+def test_microphone_key_has_the_right_to_listen():
+    settings, problems = told("microphone-key = a 0123456789abcdef\nkey = b fedcba9876543210")
+    assert [(key.name, key.microphones) for key in settings.keys] == [("a", True), ("b", False)]
+    assert (settings.wants_keys, problems) == (True, [])
+    assert told("microphone-key = a short")[0].wants_keys
+    settings, problems = told("microphone-key = a 0123456789abcdef\nkey = b 0123456789abcdef")
+    assert [key.microphones for key in settings.keys] == [True]
+    assert problems == ["line 2: `key`: this key is given above already"]
+
+
 def test_a_bad_key_says_too_that_the_owner_wants_his_own():
     assert told("key = a short")[0].wants_keys
     assert not told("# key = a short")[0].wants_keys

@@ -13,7 +13,7 @@ import pytest
 from appliance.accounts import disk
 from appliance.update import flow, service
 from appliance.update.manifest import NotTaken
-from appliance.update.releases import STEP, keep, only_one, status, step, try_next
+from appliance.update.releases import STEP, drop, keep, only_one, status, step, try_next
 from appliance.update.service import State
 from appliance.update.trial import try_out
 from appliance.update.verdict import Outcome, Verdict, load
@@ -218,6 +218,18 @@ def test_the_newest_on_a_stick_is_taken_if_it_is_new(box: Box, tmp_path: Path) -
     kept(box, "3.0", 3_000)
     assert find(box, stick, told) == ""
     assert told[-1] == "a.appliance-update is not newer than what runs"
+
+
+def test_stick_with_an_older_update_after_a_rollback_is_not_taken(box: Box, tmp_path: Path) -> None:
+    stick, told = tmp_path / "stick", []
+    stick.mkdir()
+    kept(box, "3.0", 3_000)
+    drop(box.places)
+    (stick / "a.appliance-update").write_bytes(bundle(box.signer, NEW))
+    assert find(box, stick, told) == ""
+    assert told[-1].startswith("a.appliance-update is older than the newest update that was kept here")
+    (stick / "b.appliance-update").write_bytes(bundle(box.signer, program("4.0", 4_000)))
+    assert find(box, stick, told) == "b.appliance-update"
 
 
 def find(box: Box, stick: Path, told: list[str]) -> str:

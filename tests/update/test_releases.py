@@ -17,7 +17,7 @@ from appliance.accounts import disk
 from appliance.update import releases, stage
 from appliance.update.bundle import opened
 from appliance.update.manifest import FILE, NotTaken
-from appliance.update.releases import drop, end_trial, keep, only_one, put_up, status, try_next
+from appliance.update.releases import HIGHEST, drop, end_trial, highest, keep, only_one, put_up, status, try_next
 from appliance.update.verdict import Outcome, Verdict, load, save
 from tests.update.box import Box, bundle, program
 
@@ -114,6 +114,56 @@ def test_what_is_shipped_anew_comes_before_an_update_and_sweeps_it(box: Box) -> 
     staged(box, "1.6", 1_600)
     assert os.listdir(box.places.releases) == ["1.6"]
     assert status(box.places).current is None
+
+
+def test_older_update_after_a_rollback_is_refused(box: Box) -> None:
+    kept(box, "3.0", 3_000)
+    drop(box.places)
+    assert (box.version(), highest(box.places)) == ("1.0", 3_000)
+    with pytest.raises(NotTaken, match=r"is older .* than the newest update that was kept here .*; --again takes it"):
+        staged(box)
+    assert kept(box, again=True) == "2.0"
+    assert highest(box.places) == 3_000
+    assert kept(box, "3.0", 3_000) == "3.0"
+
+
+def test_older_update_after_the_guard_dropped_one_is_refused(box: Box) -> None:
+    kept(box, "3.0", 3_000)
+    for _ in range(6):
+        box.guard("starting")
+    assert box.version() == "1.0"
+    with pytest.raises(NotTaken, match="than the newest update that was kept here"):
+        staged(box)
+
+
+def test_older_update_after_a_rolled_back_trial_is_taken(box: Box) -> None:
+    """What was never kept does not count."""
+    put_up(box.places, staged(box, "3.0", 3_000))
+    try_next(box.places)
+    end_trial(box.places)
+    assert kept(box) == "2.0"
+
+
+def test_update_kept_by_a_program_without_the_record_counts(box: Box) -> None:
+    kept(box, "3.0", 3_000)
+    (box.places.base / HIGHEST).unlink()
+    assert highest(box.places) == 3_000
+    drop(box.places)
+    assert highest(box.places) == 3_000
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"built": "x", "over": "1.0"}', '{"built": 3000}', "\xff"])
+def test_record_that_cannot_be_understood_counts_as_none(box: Box, content: str) -> None:
+    box.places.base.mkdir()
+    (box.places.base / HIGHEST).write_text(content, "latin-1")
+    assert highest(box.places) == 1_000
+    assert kept(box) == "2.0"
+
+
+def test_record_over_another_shipped_program_counts_as_none(box: Box) -> None:
+    kept(box, "3.0", 3_000)
+    box.ship(program("1.5", 1_500))
+    assert highest(box.places) == 1_500
 
 
 def test_the_same_shipped_again_keeps_the_update(box: Box) -> None:

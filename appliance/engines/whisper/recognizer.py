@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core.options import MULTILINGUAL
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
 from appliance.engines.registry import ModelSpec
@@ -48,6 +49,8 @@ class WhisperRecognizer:
         self._decoder: Decoder | None = None
         languages = tuple(self.vocabulary.languages)
         first = spec.language if spec.language in languages else "en"
+        self._default = (first,) if first == spec.language else languages
+        """Languages to choose among for a session that names none."""
         self.capabilities = Capabilities(
             engine="whisper",
             model=spec.name,
@@ -73,11 +76,13 @@ class WhisperRecognizer:
         return self._decoder
 
     def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> WhisperStream:
-        """Return a stream that chooses among ``languages``; none means the model's first one."""
+        """Return a stream that chooses among ``languages``; none means the one that the model was loaded for."""
+        if MULTILINGUAL in languages:
+            languages = tuple(self.vocabulary.languages)
         known = tuple(language for language in languages if language in self.vocabulary.languages)
         if languages and not known:
             raise Refused(Kind.NO_MODEL, f"{self.capabilities.model} does not know {', '.join(languages)}")
-        stream = WhisperStream(self, known or self.capabilities.languages[:1])
+        stream = WhisperStream(self, known or self._default)
         stream.grammar(phrases)
         return stream
 

@@ -27,6 +27,9 @@ SHORTEST = RATE // 10
 UNSURE = RATE * 12 // 10
 """Samples at the end of a partial whose words the next decode chooses again, although two decodes agreed on them: a
 word that is cut off by the end of the audio can look like another one twice."""
+CONTEXT_TOKENS = 48
+"""Tokens of earlier text that the decoder sees: with them 21.7 % of the words of the development recordings are wrong
+in sessions, without them 22.6 %, with 16 tokens 22.1 %."""
 SWITCH = 0.25
 """Probability by which another language must lead before a session changes to it."""
 Clock = Callable[[], float]
@@ -54,10 +57,18 @@ class WhisperStream:
         self._audio = Spectrogram(owner.decoder().bins)
         self._rate = 0.05
         """Seconds that a decode takes per second of audio, as last measured."""
-        self._reset()
-        self._done: tuple[Word, ...] = ()
-        self._offset = 0
         self._prompt: list[int] = []
+        """The end of the text before the utterance."""
+        self._text: list[int] = []
+        """The utterance's own text, as last decoded in full."""
+        self._begin()
+        self._reset()
+
+    def _begin(self) -> None:
+        self._done: tuple[Word, ...] = ()
+        """Words of the parts of the utterance that were cut off because it is long."""
+        self._earlier: tuple[tuple[int, Evidence], ...] = ()
+        self._offset = 0
 
     def _reset(self) -> None:
         self._shown: tuple[Word, ...] = ()
@@ -71,11 +82,11 @@ class WhisperStream:
 
     def accept(self, samples: Samples) -> None:
         """Take the next samples of the utterance; an utterance of 28 s is decoded up to its quietest place."""
-        if not self._audio.samples:
+        if not self._audio.samples and len(samples):
             self._owner.speaking += 1
         self._audio.push(samples)
         self._draft = None
-        if self._audio.samples >= LONGEST:
+        while self._audio.samples >= LONGEST:
             self._cut()
 
     def partial(self) -> Hypothesis:
@@ -83,7 +94,7 @@ class WhisperStream:
         if self.due():
             self._decode_partial()
         words = (*self._done, *self._moved(self._shown))
-        return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed)
+        return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed, self._earlier)
 
     def due(self) -> bool:
         """Tell whether a partial may be decoded again: all partials of the process keep to their share of a core."""
@@ -101,6 +112,7 @@ class WhisperStream:
         if self._draft is None:
             self._draft = self._decode_final()
             self._shown = tuple(_moved(word, -self._offset) for word in self._draft.words[len(self._done) :])
+            self._last = [bare(word.text) for word in self._shown]  # or the next partial would take words back
             self._decoded_at = self._audio.samples
         return self._draft
 
@@ -109,8 +121,10 @@ class WhisperStream:
         heard = self.draft() if self._audio.samples or self._done else Hypothesis()
         if self._audio.samples:
             self._owner.speaking -= 1
+            self._remember()
         self._audio.clear()
-        self._done, self._offset, self._prompt = (), 0, []
+        self._prompt = self._prompt if heard.words else []
+        self._begin()
         self._reset()
         return heard
 
@@ -151,17 +165,19 @@ class WhisperStream:
 
     def _decode_final(self) -> Hypothesis:
         if self._audio.samples < SHORTEST:
-            return Hypothesis(self._done, self._language)
+            return Hypothesis(self._done, self._language, earlier=self._earlier)
         began = self._clock()
         decoded, words = self._words()
         self._rate = (self._clock() - began) / (self._audio.samples / RATE + 1.0)
-        return Hypothesis((*self._done, *self._moved(words)), decoded.language, decoded.evidence)
+        words = (*self._done, *self._moved(words))
+        return Hypothesis(words, decoded.language, decoded.evidence, earlier=self._earlier)
 
     def _words(self) -> tuple[Decoded, tuple[Word, ...]]:
         """Decode all that was taken, in the language that was found, and place its words."""
         decoder = self._owner.decoder()
         self._choose()
         decoded = decoder.decode(self._audio, (self._language,), prompt=self._prompt)
+        self._text = decoded.tokens
         pieces = self._owner.vocabulary.words(decoded.tokens, decoded.language)
         if not pieces:
             return decoded, ()
@@ -174,6 +190,7 @@ class WhisperStream:
         scores = self._owner.decoder().detect(self._audio)
         best = max(self._languages, key=lambda language: scores.get(language, 0.0))
         if not self._known or scores.get(best, 0.0) - scores.get(self._language, 0.0) >= SWITCH:
+            self._prompt = self._prompt if best == self._language else []
             self._language = best
         self._known = True
 
@@ -183,17 +200,24 @@ class WhisperStream:
 
     def _cut(self) -> None:
         """Decode up to the quietest place of the last seconds, and go on behind it with that text as context."""
-        levels = self._audio.levels()
         first = (LONGEST - SEARCHED) // HOP
-        smooth = np.convolve(levels[first:], np.ones(QUIET_FRAMES) / QUIET_FRAMES, "valid")
+        smooth = np.convolve(
+            self._audio.levels()[first : LONGEST // HOP], np.ones(QUIET_FRAMES) / QUIET_FRAMES, "valid"
+        )
         place = (first + int(np.argmin(smooth)) + QUIET_FRAMES // 2) * HOP
         rest = self._audio.split(place)
         decoded, words = self._words()
         self._done = (*self._done, *self._moved(words))
-        self._prompt = decoded.tokens
+        self._earlier = (*self._earlier, (len(words), decoded.evidence))
+        self._remember()
         self._offset += place
         self._audio = rest
         self._reset()
+
+    def _remember(self) -> None:
+        """Keep the end of the text as context for what follows it: names, casing and style go on."""
+        self._prompt = [*self._prompt, *self._text][-CONTEXT_TOKENS:]
+        self._text = []
 
     def _moved(self, words: Sequence[Word]) -> tuple[Word, ...]:
         return tuple(_moved(word, self._offset) for word in words)
