@@ -20,6 +20,7 @@ VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "cor
 # A part (longest match counts)  may import, of ours
 RULES: dict[str, tuple[str, ...]] = {
     "core":                       VOCABULARY,
+    "core.segment":               (*VOCABULARY, "core.stability"),
     "core.session":               ("core", "audio"),
     "audio":                      (*VOCABULARY, "audio"),
     "vad":                        (*VOCABULARY, "vad"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import structs
 
 from appliance.audio.frames import Framer
 from appliance.audio.pcm import PcmDecoder, volume
@@ -37,7 +37,7 @@ from appliance.core.events import (
 from appliance.core.options import AudioFormat, Changes, Mode, SessionOptions
 from appliance.core.plausibility import Voice, plausible
 from appliance.core.ports import DraftStream, Hypothesis, Readable, Recognizer, Samples, Vad
-from appliance.core.stability import Stability
+from appliance.core.segment import Origin, Segment
 
 ACCEPT_FRAMES = 4
 """Frames handed to the recogniser at a time. A fixed number, so that how audio arrives cannot change a result."""
@@ -51,41 +51,6 @@ DRAFT_MARGIN = 1.25
 """A draft is begun so many times earlier than its expected duration before the silence is complete, ..."""
 DRAFT_SLACK = RATE // 20
 """... and so many samples (50 ms) before that, for what else the worker does."""
-
-
-class Origin(Struct, frozen=True):
-    """Where a session begins that continues another one."""
-
-    wire: int = 0
-    """Bytes of input, header included, that came before."""
-    position: int = 0
-    """Samples at 16 kHz that came before."""
-    segment: int = 0
-    """The number of the next final."""
-    quiet: int | None = None
-    """Someone was speaking, which has been told, and has been quiet for this many samples; ``None``: nobody was."""
-    context: tuple[int, ...] = ()
-    """``DraftStream.context`` at this place."""
-
-
-class _Segment:
-    """What is known of the segment that is open, or will be. Samples since session start."""
-
-    def __init__(self, position: int) -> None:
-        self.opened: int | None = None
-        """The first sample the recogniser got of it; ``None`` while nobody has spoken."""
-        self.voice = self.heard_until = position
-        self.quiet: int | None = None
-        """It began in the middle of speech, where a segment that was too long was cut, after so much silence."""
-        self.context: tuple[int, ...] = ()
-        """What the recogniser knew of earlier text when it began."""
-        self.words: tuple[Word, ...] = ()
-        """Those of its finished utterances."""
-        self.language = ""
-        """That of its last utterance with words, where the engine says it."""
-        self.stability = Stability()
-        self.told = ""
-        """The last partial's text."""
 
 
 class Session:
@@ -130,7 +95,7 @@ class Session:
         self._tail: list[Samples] = []
         self._fed = self._position
         self._segments = start.segment
-        self._segment = _Segment(self._position)
+        self._segment = Segment(self._position)
         if start.quiet is not None:
             self._endpointer.resume(start.quiet)
             self._continue()
@@ -384,7 +349,7 @@ class Session:
     def _end_segment(self, cause: Cause) -> Iterator[AnyEvent]:
         if self._utterance is not None:
             self._finish_utterance()
-        segment, self._segment = self._segment, _Segment(self._position)
+        segment, self._segment = self._segment, Segment(self._position)
         words = segment.words
         if not words and not segment.told:
             return

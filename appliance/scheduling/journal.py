@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.messages import Audio, Entry, Report
 
 

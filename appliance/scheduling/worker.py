@@ -15,7 +15,8 @@ from appliance.core.events import AnyEvent, SpeechEnded
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.problems import Kind, Problem, Refused
-from appliance.core.session import Origin, Session
+from appliance.core.segment import Origin
+from appliance.core.session import Session
 from appliance.memory import trim
 from appliance.scheduling.lag import NEWS_S
 from appliance.scheduling.measure import measure

@@ -10,7 +10,8 @@ from msgspec import structs
 from appliance.core.events import AnyEvent, Final, Word
 from appliance.core.options import AudioFormat, Changes, Endpointing, Mode, SessionOptions
 from appliance.core.ports import Capabilities, Evidence, Hypothesis
-from appliance.core.session import Origin, Session
+from appliance.core.segment import Origin
+from appliance.core.session import Session
 from appliance.engines.fake import FakeRecognizer, FakeStream, Script
 from appliance.vad.energy import EnergyModel
 

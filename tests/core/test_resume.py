@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.core.events import RATE, Final
 from appliance.core.options import RATES, AudioFormat, Encoding
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from tests.core.rig import COMMIT, WholeFake, new, of, options, origin, play
 from tests.sound import encode, noise, speech, wav
 

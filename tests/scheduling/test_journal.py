@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from appliance.core.options import Changes
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.journal import Journal
 from appliance.scheduling.messages import Audio, Commit, Configure, Finish, Report
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core.options import MULTILINGUAL
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
 from appliance.engines.registry import ModelSpec
@@ -76,6 +77,8 @@ class WhisperRecognizer:
 
     def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> WhisperStream:
         """Return a stream that chooses among ``languages``; none means the one that the model was loaded for."""
+        if MULTILINGUAL in languages:
+            languages = tuple(self.vocabulary.languages)
         known = tuple(language for language in languages if language in self.vocabulary.languages)
         if languages and not known:
             raise Refused(Kind.NO_MODEL, f"{self.capabilities.model} does not know {', '.join(languages)}")
