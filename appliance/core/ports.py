@@ -102,6 +102,10 @@ class Stream(Protocol):
 class DraftStream(Stream, Protocol):
     """A stream whose final costs so much that it is computed before it is known to be needed."""
 
+    context: tuple[int, ...]
+    """What earlier utterances leave for the decoder of later ones, between utterances; a stream that goes on for
+    another one begins with that of the other."""
+
     def draft(self) -> Hypothesis:
         """The final words if the utterance ends here; ``finish`` returns the same at no cost unless audio follows."""
 
