@@ -36,7 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
     # its transcripts are subtitles if the client so wishes
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
     "packs":                      (*VOCABULARY, "engines.registry", "interpreter", "packs"),
-    "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling"),
+    "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling", "system"),
     "scheduling.launcher":        ("core", "interpreter", "scheduling"),
     "scheduling.worker":          ("core", "memory", "scheduling", "text"),
     "accounts":                   (*VOCABULARY, "accounts"),
@@ -44,7 +44,7 @@ RULES: dict[str, tuple[str, ...]] = {
     # the one part of it that opens files
     "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling", "server.spool"),
     "recording":                  (*VOCABULARY, "audio"),
-    "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture"),
+    "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture", "system"),
     "update":                     ("accounts.disk", "interpreter", "packs.disk", "update"),
     "board":                      ("board",),
     "canary":                     (),
@@ -58,6 +58,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "microphones":                (*VOCABULARY, "capture", "config", "scheduling", "server.feed"),
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
+    "system":                     (),
     "interpreter":                (),
     "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),

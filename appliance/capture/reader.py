@@ -20,6 +20,7 @@ from appliance.capture import devices
 from appliance.capture.backlog import Backlog
 from appliance.capture.devices import CaptureError, Device
 from appliance.capture.wire import Failed, Message, Opened, Overrun, State, encode
+from appliance.system.protection import refuse_generated_code
 
 BLOCKS_PER_SECOND = 50
 BACKLOG_S = 3
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--channel", type=int, help="one channel of a card that has several, counted from 0")
     options = parser.parse_args()
     out = _claim_stdout()
+    refuse_generated_code()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         failed = capture(options.device, options.rate, options.channel, out)

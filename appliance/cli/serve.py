@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from appliance.cli.common import configured, fail, log_to_stderr, overrides, rec
 
 if TYPE_CHECKING:
     from appliance.packs.selection import Selection
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -46,8 +49,12 @@ def serve(
     from appliance.engines.registry import EngineError
     from appliance.memory import give_back
     from appliance.packs.disk import PackError
+    from appliance.system.protection import refuse_generated_code
 
     give_back()
+    # Only this process speaks to the network. A recogniser in a worker may have to generate code.
+    if not refuse_generated_code(inherited=False):
+        log.info("this kernel does not keep the daemon from executing generated code; Linux 6.6 and newer do")
     try:
         daemon = Daemon(config, again=lambda: load(file, overrides(given)))
         _name_model(daemon.selection)
