@@ -85,6 +85,7 @@ class Session:
         if self._drafting is not None:
             self._drafting.context = start.context
         self._whole = int(recognizer.capabilities.utterance_s * RATE)
+        self._least_pre_roll_ms = recognizer.capabilities.pre_roll_ms
         self._utterance: int | None = None
         self._paused = False
         """The open utterance waits in a pause; audio is held until speech goes on or the utterance ends."""
@@ -252,7 +253,7 @@ class Session:
         return self._position - sum(map(len, self._tail))
 
     def _pre_roll(self) -> int:
-        return self._options.endpointing.pre_roll_ms * RATE // 1000
+        return max(self._options.endpointing.pre_roll_ms, self._least_pre_roll_ms) * RATE // 1000
 
     def _open(self, voice: int) -> None:
         """Begin an utterance with the pre-roll before ``voice``, as far as it is not yet with the recogniser."""
