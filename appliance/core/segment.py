@@ -19,6 +19,8 @@ class Origin(Struct, frozen=True):
     """The number of the next final."""
     quiet: int | None = None
     """Someone was speaking, which has been told, and has been quiet for this many samples; ``None``: nobody was."""
+    context: tuple[int, ...] = ()
+    """``DraftStream.context`` at this place."""
 
 
 class Segment:
@@ -30,6 +32,8 @@ class Segment:
         self.voice = self.heard_until = position
         self.quiet: int | None = None
         """It began in the middle of speech, where a segment that was too long was cut, after so much silence."""
+        self.context: tuple[int, ...] = ()
+        """What the recogniser knew of earlier text when it began."""
         self.words: tuple[Word, ...] = ()
         """Those of its finished utterances."""
         self.language = ""

@@ -82,7 +82,10 @@ class Session:
         self._endpointer = Endpointer(options.endpointing, vad.frame, self._position)
         self._stream = recognizer.stream(options.phrases, options.languages)
         self._drafting = self._stream if isinstance(self._stream, DraftStream) else None
+        if self._drafting is not None:
+            self._drafting.context = start.context
         self._whole = int(recognizer.capabilities.utterance_s * RATE)
+        self._least_pre_roll_ms = recognizer.capabilities.pre_roll_ms
         self._utterance: int | None = None
         self._paused = False
         """The open utterance waits in a pause; audio is held until speech goes on or the utterance ends."""
@@ -145,12 +148,13 @@ class Session:
     @property
     def origin(self) -> Origin:
         """Where a session may begin that goes on for this one. No later event depends on the bytes before it."""
-        keep, quiet = self._segment.opened, self._segment.quiet
+        keep, quiet, context = self._segment.opened, self._segment.quiet, self._segment.context
         if keep is None:
             keep, quiet = max(self._fed, self._tail_start() - WARM_UP_FRAMES * self._vad.frame), None
+            context = self._drafting.context if self._drafting is not None else ()
         samples = (keep - self._start.position) * self._wire.rate // RATE
         wire = self._start.wire + self._decoder.header + samples * self._wire.frame_bytes
-        return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet)
+        return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet, context)
 
     def _read(self, audio: AudioFormat) -> None:
         self._wire = audio
@@ -249,7 +253,7 @@ class Session:
         return self._position - sum(map(len, self._tail))
 
     def _pre_roll(self) -> int:
-        return self._options.endpointing.pre_roll_ms * RATE // 1000
+        return max(self._options.endpointing.pre_roll_ms, self._least_pre_roll_ms) * RATE // 1000
 
     def _open(self, voice: int) -> None:
         """Begin an utterance with the pre-roll before ``voice``, as far as it is not yet with the recogniser."""
@@ -261,6 +265,8 @@ class Session:
         self._voice = Voice(self._voice.recent)
         if self._segment.opened is None:
             self._segment.opened, self._segment.voice = start, voice
+            if self._drafting is not None:
+                self._segment.context = self._drafting.context
 
     def _advance(self, samples: int) -> Iterator[AnyEvent]:
         self._since_partial += samples

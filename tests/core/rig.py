@@ -109,6 +109,7 @@ class Drafter(Recorder):
     ) -> None:
         super().__init__()
         self.capabilities = structs.replace(Recorder.capabilities, utterance_s=utterance_s)
+        self.context: tuple[int, ...] = ()
         self.drafts: list[int] = []
         """Samples of the utterance at each draft."""
         self._final_s = final_s
@@ -143,7 +144,7 @@ class Drafter(Recorder):
 
 
 class WholeFake(FakeRecognizer):
-    """The fake recogniser as one that decodes utterances of up to 2 s as a whole."""
+    """The fake recogniser as one that decodes utterances of up to 2 s as a whole, and knows of the one before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,6 +155,18 @@ class WholeFake(FakeRecognizer):
 
 
 class WholeFakeStream(FakeStream):
+    context: tuple[int, ...] = ()
+    """How many words the utterance before has."""
+
+    def partial(self) -> Hypothesis:
+        before = "".join(map(str, self.context))
+        return Hypothesis(tuple(structs.replace(word, text=word.text + before) for word in super().partial().words))
+
+    def finish(self) -> Hypothesis:
+        heard = super().finish()
+        self.context = (len(heard.words),) if heard.words else ()
+        return heard
+
     def draft(self) -> Hypothesis:
         return self.partial()
 

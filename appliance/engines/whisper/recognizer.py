@@ -19,6 +19,9 @@ UTTERANCE_S = 8.0
 """Utterances shorter than this go on over a pause: the decoder writes better with more context."""
 
 
+PRE_ROLL_MS = 800
+"""The decoder writes better when it sees how the speech begins: 20.8 % of the words of the development recordings were
+wrong instead of 21.9 % at 480 ms."""
 PEAK = 2.7
 """Peak memory of a worker over the size of an int8 ``model.bin``: 108 MiB for 40 MiB while 11 s are aligned."""
 
@@ -61,6 +64,7 @@ class WhisperRecognizer:
             sessions_per_worker=64,
             streams_per_core=4,
             utterance_s=UTTERANCE_S,
+            pre_roll_ms=PRE_ROLL_MS,
             fork_safe=False,
             worker_mib=int(PEAK * _int8_bytes(self._folder)) >> 20,
         )

@@ -80,6 +80,15 @@ class WhisperStream:
         self._cost_s = 0.0
         self._draft: Hypothesis | None = None
 
+    @property
+    def context(self) -> tuple[int, ...]:
+        """Tokens of the text before the utterance."""
+        return tuple(self._prompt)
+
+    @context.setter
+    def context(self, tokens: tuple[int, ...]) -> None:
+        self._prompt = list(tokens)
+
     def accept(self, samples: Samples) -> None:
         """Take the next samples of the utterance; an utterance of 28 s is decoded up to its quietest place."""
         if not self._audio.samples and len(samples):

@@ -241,6 +241,17 @@ def test_prompt_ends_with_a_change_of_language(owner):
     assert [row[2] for row in owner.speaker.decodes] == ["", "ab", "", "ab"]
 
 
+def test_context_of_another_stream_is_the_prompt(owner):
+    first, second = stream(owner), stream(owner)
+    first.accept(say("abc"))
+    first.finish()
+    assert first.context == tuple(map(ord, "abc"))
+    second.context = first.context
+    second.accept(say("d"))
+    second.finish()
+    assert owner.speaker.decodes[-1][2] == "abc"
+
+
 def test_prompt_of_a_discarded_draft_is_not_kept(owner):
     made = stream(owner)
     made.accept(say("ab"))
