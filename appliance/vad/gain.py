@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.core.events import RATE
 
-TARGET_DB = -18.0
+TARGET_DB = -20.0
 """Root mean square of the loudest recent frames after the gain, dBFS."""
 LARGEST_DB = 30.0
 """Gain at most: a quiet room must stay quieter than speech."""
