@@ -21,7 +21,7 @@ from appliance.accounts.gate import Accounts
 from appliance.core.options import Endpointing, Limits
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects import DIALECTS
-from appliance.dialects.base import Dialect
+from appliance.dialects.base import Dialect, api_key
 from appliance.scheduling.pool import Pool
 from appliance.server import kiosk
 from appliance.server.connection import Connection, address_of, hold_back
@@ -208,7 +208,7 @@ class Service:
         if origin and not same_origin(origin, host):
             return JSONResponse({"error": "a page of another origin may not listen"}, 403)
         if self._guarded:
-            key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
+            key = api_key(request.headers.get("authorization", "")) or request.query_params.get("key")
             try:
                 request.state.account = self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:

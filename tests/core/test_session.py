@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from appliance.core.events import RATE, Cause, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted, Word
 from appliance.core.options import RATES, AudioFormat, Changes, Encoding, Endpointing
 from tests.core.rig import COMMIT, Recorder, hear, new, of, options, texts
-from tests.sound import encode, noise, speech, wav
+from tests.sound import encode, noise, speech, wav, wav_header
 
 S16 = AudioFormat()
 
@@ -393,7 +393,7 @@ def test_cutting_the_input_never_changes_the_events(rate, encoding, channels, st
     samples = noise(*((loud, n * rate // RATE) for loud, n in stretches))
     data = encode(np.repeat(samples, channels), encoding)
     if header:
-        data = wav(np.empty(0, np.int16)) + data
+        data = wav_header(AudioFormat(encoding, rate, channels)) + data
     wanted = options(AudioFormat(encoding, rate, channels), **limits)
     assert hear(wanted, data, steps, cuts) == hear(wanted, data, steps)
 
