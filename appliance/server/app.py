@@ -25,6 +25,7 @@ from appliance.dialects.base import Dialect, api_key
 from appliance.scheduling.pool import Pool
 from appliance.server import kiosk
 from appliance.server.connection import Connection, address_of, hold_back
+from appliance.server.cors import EndpointCors
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
 from appliance.server.hosts import Hosts, KnownHosts
@@ -33,6 +34,7 @@ from appliance.server.metrics import Metrics, Sources
 from appliance.server.origins import ANY, KnownOrigins, same_origin
 from appliance.server.sessions import Sessions
 from appliance.server.spool import SpoolRoom
+from appliance.server.unserved import Unserved, upgrades
 
 UPLOAD_BYTES = 256 << 20
 FEEDS = "microphones"
@@ -61,13 +63,15 @@ class Service:
         room: SpoolRoom | None = None,
         hosts: Hosts | None = None,
         origins: Collection[str] = (ANY,),
+        readers: Collection[str] = (),
     ) -> None:
         """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
 
         ``room`` bounds the files of all uploads together.
 
         ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
-        ``hosts`` are the names of the device, ``origins`` those of the foreign pages that may use it.
+        ``hosts`` are the names of the device, ``origins`` those of the foreign pages that may use it, ``readers`` of
+        those that may read the answers of the dialects' HTTP endpoints (CORS).
         """
         self.draining = False
         self.sessions = Sessions(pool, accounts)
@@ -84,6 +88,7 @@ class Service:
         self._detail = detail
         self._hosts = hosts or Hosts()
         self._origins = origins
+        self._readers = readers
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -97,13 +102,17 @@ class Service:
             *self._extra,
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
-        routes += self._endpoints.routes(DIALECTS)
+        endpoints = list(self._endpoints.routes(DIALECTS))
+        routes += [*endpoints, *upgrades(routes)]
         middleware = [
             Middleware(KnownHosts, hosts=self._hosts),
             Middleware(KnownOrigins, allowed=self._origins),
             Middleware(SingleSlashes),
+            Middleware(EndpointCors, routes=endpoints, origins=self._readers),
         ]
-        return Starlette(routes=routes, middleware=middleware)
+        app = Starlette(routes=routes, middleware=middleware)
+        app.router.default = Unserved(routes)
+        return app
 
     def configure(self, endpointing: Endpointing, limits: Mapping[str, Limits]) -> None:
         """For the sessions that begin from now on."""
