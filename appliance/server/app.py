@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from msgspec import structs
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,7 +24,7 @@ from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects import DIALECTS
 from appliance.dialects.base import Dialect, api_key
 from appliance.scheduling.pool import Pool
-from appliance.server import kiosk
+from appliance.server import kiosk, readiness
 from appliance.server.connection import Connection, address_of, hold_back
 from appliance.server.cors import EndpointCors
 from appliance.server.endpoints import Endpoints
@@ -75,7 +76,8 @@ class Service:
         """
         self.draining = False
         self.sessions = Sessions(pool, accounts)
-        self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, sources or Sources())
+        self._sources = sources or Sources()
+        self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, self._sources)
         self._pool = pool
         self._accounts = accounts
         self._feeds = feeds
@@ -155,18 +157,23 @@ class Service:
         )
 
     async def _readyz(self, request: Request) -> Response:
-        """200 once a model is loaded and warm, else 503 with the reason."""
+        """200 when a client can open a stream now, else 503 with the reason; the state of each component beside it."""
         pool = self._pool
-        ready = pool.ready and not self.draining
+        components = {
+            "models": readiness.models(pool),
+            "microphones": readiness.microphones(
+                [feed.describe() for feed in self._feeds.values()], detailed=self._local(request)
+            ),
+            "tls": readiness.tls(self._sources.expires()),
+        }
+        ready, reason = readiness.overall(components, draining=self.draining)
         body: dict[str, Any] = {
             "ready": ready,
+            "components": msgspec.to_builtins(components),
             "models": [structs.asdict(model) for model in pool.models.values()],
             "broken": pool.broken,
         }
-        if not ready:
-            said = pool.held or "; ".join(pool.broken.values()) or "loading"
-            body["reason"] = "shutting down" if self.draining else said
-        return JSONResponse(body, 200 if ready else 503)
+        return JSONResponse(body if ready else {**body, "reason": reason}, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         """How often words come tells when somebody speaks, so the network needs a key."""
