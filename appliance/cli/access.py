@@ -17,16 +17,18 @@ def key_options(command: Command) -> Command:
     """``--key --key-file``: of a running appliance."""
     for option in (
         click.option("--key-file", type=click.Path(path_type=Path), help="With --url: a file that holds the API key."),
-        click.option("--key", help="With --url: the API key. Other users can see it in the list of processes."),
+        click.option(
+            "--key", help="With --url: the API key. Other users of this machine can see it: prefer --key-file."
+        ),
     ):
         command = option(command)
     return command
 
 
 def headers(key: str | None, file: Path | None, otherwise: str = "") -> dict[str, str]:
-    """The header with the key, none without one; ends the program when the key cannot be used.
+    """Return the header with the key, or no header without one. End the program when the key cannot be used.
 
-    ``otherwise`` is the key to use when none is given. No message has the key in it.
+    ``otherwise`` is the key to use when none is given. No message repeats a key.
     """
     from appliance.doctor.box import named_key
 
@@ -44,7 +46,7 @@ def headers(key: str | None, file: Path | None, otherwise: str = "") -> dict[str
 
 
 def own(url: str) -> str:
-    """The key that the daemon on this machine left for its self-test; else one that a device without keys takes."""
+    """Return the key that the daemon on this machine keeps for its self-test, else one for a device without keys."""
     from appliance.doctor.box import ANY, own_key
 
     try:
@@ -54,7 +56,7 @@ def own(url: str) -> str:
 
 
 def refused(status: int, body: bytes) -> str:
-    """What a device says that refuses a request, and where keys come from when one is missing."""
+    """Return the reason in the answer of a device that refuses a request, and where keys come from."""
     import msgspec
 
     try:
@@ -62,6 +64,6 @@ def refused(status: int, body: bytes) -> str:
         text = str(said.get("message") or said.get("error") or status)
     except (msgspec.MsgspecError, RecursionError):
         text = f"HTTP status {status}"
-    if status in (401, 403):
+    if status == 401:
         text += "; give a key that may with --key-file or --key: appliance keys create NAME"
     return text

@@ -20,7 +20,7 @@ LARGEST = 1 << 20
 
 
 async def follow(url: str, name: str, headers: Mapping[str, str]) -> None:
-    """Write the words of the microphone ``name`` until its feed ends; ends the program when it cannot be followed."""
+    """Write the words of the microphone ``name`` until its feed ends. End the program when it cannot be followed."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -40,7 +40,7 @@ async def follow(url: str, name: str, headers: Mapping[str, str]) -> None:
 
 
 def only(url: str, headers: Mapping[str, str]) -> str:
-    """The name of the only microphone there; ends the program when there is none, or more than one to choose from."""
+    """Return the name of the only microphone there. End the program when there is none, or more than one."""
     found = names(url, headers)
     if not found:
         fail(f"{url} has no microphone; configure one there: docs/microphones.md")
@@ -50,7 +50,7 @@ def only(url: str, headers: Mapping[str, str]) -> str:
 
 
 def names(url: str, headers: Mapping[str, str]) -> list[str]:
-    """The names of the microphones there; ends the program when the appliance does not tell them."""
+    """Return the names of the microphones there. End the program when the appliance does not give them."""
     asked = urllib.request.Request(f"{url}/v1/microphones", headers=dict(headers))
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=ANSWER_S) as answer:

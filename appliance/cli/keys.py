@@ -60,7 +60,7 @@ def _folder(context: click.Context, parameter: click.Parameter, file: Path | Non
 
 
 def where(command: Command) -> Command:
-    """``--config --state-dir``: where the keys are, as ``appliance serve`` is told."""
+    """``--config --state-dir``: where the keys are; ``appliance serve`` has the same options."""
     for option in (
         click.option("--state-dir", is_eager=True, expose_value=False, callback=_keep, help="Where the keys are kept."),
         click.option(

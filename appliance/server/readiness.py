@@ -34,11 +34,11 @@ class Component(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str
     reason: str = ""
     each: tuple[Part, ...] | UnsetType = UNSET
-    """The microphones, for those who may know."""
+    """The microphones, where the client may see them."""
 
 
 def models(pool: Pool) -> Component:
-    """Models loaded, workers warm, cost measured: ``ready``, ``measuring``, ``broken`` or ``loading``."""
+    """Return the state of the models: ``ready`` (loaded and measured), ``measuring``, ``broken`` or ``loading``."""
     broken = "; ".join(pool.broken.values())
     if pool.ready:
         return Component(ready=True, required=True, state="ready", reason=broken)
@@ -49,9 +49,9 @@ def models(pool: Pool) -> Component:
 
 
 def microphones(known: Iterable[MicrophoneInfo], *, detailed: bool) -> Component:
-    """``none`` configured, all ``listening`` (or muted on purpose), or some ``missing``.
+    """Return the state of the microphones: ``none`` configured, all ``listening`` or muted, or some ``missing``.
 
-    ``detailed``: name each with its state, which says whether somebody has muted it.
+    ``detailed``: name each microphone with its state, which also shows whether it is muted.
     """
     found = [Part(one.name, one.state, one.reason) for one in known]
     missing = [part for part in found if part.state not in LISTENING]
@@ -62,9 +62,9 @@ def microphones(known: Iterable[MicrophoneInfo], *, detailed: bool) -> Component
 
 
 def tls(expires: float | None) -> Component:
-    """``off``, ``serving``, or ``expired`` when the certificate is (``expires``: seconds since 1970, without TLS none).
+    """Return the state of TLS: ``off``, ``serving``, or ``expired``. Not required: the plain port serves clients too.
 
-    Not required: clients without TLS are served.
+    ``expires``: when the certificate does, in seconds since 1970; ``None`` without TLS.
     """
     if expires is None:
         return Component(ready=True, required=False, state="off")
@@ -75,7 +75,7 @@ def tls(expires: float | None) -> Component:
 
 
 def overall(components: Mapping[str, Component], *, draining: bool) -> tuple[bool, str]:
-    """Whether all that is required is ready, and why not; empty when it is."""
+    """Return whether every required component is ready, and the reason when not, else an empty text."""
     if draining:
         return False, "shutting down"
     missing = [component for component in components.values() if component.required and not component.ready]

@@ -28,13 +28,13 @@ class Unserved:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = JSONResponse(self._told(scope["path"]), 404)
+        refusal = JSONResponse(self._body(scope["path"]), 404)
         if scope["type"] == "websocket":
             await WebSocket(scope, receive, send).send_denial_response(refusal)
         else:
             await refusal(scope, receive, send)
 
-    def _told(self, path: str) -> dict[str, object]:
+    def _body(self, path: str) -> dict[str, object]:
         shown, meant = path[:SHOWN], self._meant(path)
         advice = "use one of the paths listed here"
         if meant:
