@@ -14,7 +14,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "core.pace")
+VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "core.pace", "core.riff")
 """Of core, what everybody may know. Only some may know the session itself."""
 
 # A part (longest match counts)  may import, of ours

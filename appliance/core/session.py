@@ -101,10 +101,13 @@ class Session:
             self._endpointer.resume(start.quiet)
             self._continue()
 
-    def push(self, data: bytes) -> Iterator[AnyEvent]:
-        """Audio in the client's format, any number of bytes."""
+    def push(self, data: bytes, *, begins: bool = False) -> Iterator[AnyEvent]:
+        """Audio in the client's format, any number of bytes; ``begins``: a message of the client begins with it.
+
+        Raises ``Refused`` (BAD_AUDIO) for a WAV header that contradicts the format.
+        """
         self.consumed += len(data)
-        yield from self._hear(self._resampler.push(self._decoder.push(data)))
+        yield from self._hear(self._resampler.push(self._decoder.push(data, begins=begins)))
         if self._options.acknowledge:
             yield Heard(self.consumed)
 
@@ -153,7 +156,7 @@ class Session:
             keep, quiet = max(self._fed, self._tail_start() - WARM_UP_FRAMES * self._vad.frame), None
             context = self._drafting.context if self._drafting is not None else ()
         samples = (keep - self._start.position) * self._wire.rate // RATE
-        wire = self._start.wire + self._decoder.header + samples * self._wire.frame_bytes
+        wire = self._start.wire + self._decoder.skipped(samples) + samples * self._wire.frame_bytes
         return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet, context)
 
     def _read(self, audio: AudioFormat) -> None:

@@ -37,6 +37,7 @@ from appliance.dialects.base import (
     Refusal,
     Send,
     SessionInfo,
+    api_key,
     hangup,
     said,
 )
@@ -137,7 +138,7 @@ class Native:
             phrases=asked.phrase,
             numerals=asked.numerals,
         )
-        key = asked.key or handshake.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        key = asked.key or api_key(handshake.headers.get("authorization", ""))
         return Opening(dialect=cls(), options=options, limits=handshake.limits, keys=(key,) if key else ())
 
     @classmethod

@@ -31,6 +31,8 @@ class Audio(Struct, frozen=True, tag="audio"):
     sid: int
     seq: int
     data: bytes
+    begins: bool = False
+    """A message of the client begins with ``data``, which may be a WAV header."""
 
 
 class Commit(Struct, frozen=True, tag="commit"):

@@ -71,9 +71,10 @@ class _Slot:
         entry = self.inbox[0]
         match entry:
             case Audio(data=data):
+                begins = entry.begins and self._offset == 0
                 piece = data if len(data) <= self._piece else data[self._offset : self._offset + self._piece]
                 self._offset += len(piece)
-                yield from self.session.push(piece)
+                yield from self.session.push(piece, begins=begins)
                 if self._offset < len(data):
                     return
                 self._offset = 0

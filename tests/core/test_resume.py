@@ -9,7 +9,7 @@ from appliance.core.events import RATE, Final
 from appliance.core.options import RATES, AudioFormat, Encoding
 from appliance.core.segment import Origin
 from tests.core.rig import COMMIT, WholeFake, new, of, options, origin, play
-from tests.sound import encode, noise, speech, wav
+from tests.sound import encode, noise, speech, wav, wav_header
 
 NEAR = RATE // 5
 """200 ms."""
@@ -121,7 +121,7 @@ def test_in_every_format(rate, encoding, place):
 @given(stretches=STRETCHES, encoding=st.sampled_from(Encoding), sizes=st.lists(st.integers(1, 9_000), max_size=20))
 def test_safe_is_a_whole_sample_that_never_goes_back(channels, rate, stretches, encoding, sizes):
     audio = AudioFormat(encoding, rate, channels)
-    data = wav(np.empty(0, np.int16)) + encode(np.repeat(noise(*stretches), channels), encoding)
+    data = wav_header(audio) + encode(np.repeat(noise(*stretches), channels), encoding)
     session, at, safe = new(options(audio)), 0, 0
     for size in sizes:
         list(session.push(data[at : at + size]))
@@ -169,3 +169,25 @@ def test_what_was_said_is_kept_until_its_final():
     list(session.push(speech(700).tobytes()))
     assert session.origin.segment == 1
     assert session.origin.wire >= (2048 + 3000) * 32
+
+
+@settings(max_examples=200)
+@given(STRETCHES, WHOLE_FRAMES, st.integers(200, 9_000), st.floats(0, 1))
+def test_resume_headers_on_every_message_same_finals(stretches, limits, size, place):
+    """The safe point counts the bytes of the headers before it, and none of those after it."""
+    data, header = noise(*stretches).tobytes(), wav_header(AudioFormat())
+    messages = [header + data[at : at + 2 * size] for at in range(0, len(data), 2 * size)]
+    cut = round(len(messages) * place)
+    first, whole = new(options(**limits)), new(options(**limits))
+    before = [event for message in messages[:cut] for event in first.push(message, begins=True)]
+    bare = [*whole.push(data), *whole.finish()]
+    expected = of(Final, bare)[len(of(Final, before)) :]
+    start = first.origin
+    second = new(options(**limits), origin=start)
+    events = []
+    for index, message in enumerate(messages):
+        at = sum(map(len, messages[:index]))
+        gone = max(0, start.wire - at)
+        if gone < len(message):
+            events += second.push(message[gone:], begins=not gone)
+    same(expected, of(Final, [*events, *second.finish()]))

@@ -8,7 +8,7 @@ from appliance.core.options import RATES, AudioFormat, Changes, Encoding, Endpoi
 from appliance.core.session import LONGEST_PAUSE
 from appliance.engines.fake import FakeRecognizer
 from tests.core.rig import COMMIT, Drafter, Recorder, WholeFake, hear, new, of, options, texts
-from tests.sound import encode, noise, speech, wav
+from tests.sound import encode, noise, speech, wav, wav_header
 
 S16 = AudioFormat()
 
@@ -394,7 +394,7 @@ def test_cutting_the_input_never_changes_the_events(rate, encoding, channels, st
     samples = noise(*((loud, n * rate // RATE) for loud, n in stretches))
     data = encode(np.repeat(samples, channels), encoding)
     if header:
-        data = wav(np.empty(0, np.int16)) + data
+        data = wav_header(AudioFormat(encoding, rate, channels)) + data
     wanted = options(AudioFormat(encoding, rate, channels), **limits)
     assert hear(wanted, data, steps, cuts) == hear(wanted, data, steps)
 
