@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.audio.mix import Downmix
 from appliance.core.options import AudioFormat, Encoding
 
 Mono = NDArray[np.int16] | NDArray[np.float32]
@@ -91,6 +92,7 @@ class PcmDecoder:
         self.header = 0
         self._audio = audio
         self._decode = DECODERS[audio.encoding]
+        self._downmix = Downmix(audio.channels, audio.rate)
         self._rest = b""
         self._at_start = riff
 
@@ -114,8 +116,7 @@ class PcmDecoder:
         samples = self._decode(data)
         if self._audio.channels == 1:
             return samples
-        mixed: Mono = as_float(samples).reshape(-1, self._audio.channels).mean(axis=1, dtype=np.float32)
-        return mixed
+        return self._downmix.push(as_float(samples).reshape(-1, self._audio.channels))
 
     def flush(self) -> Mono:
         """What was held back as a possible header when the stream ended before it could be told."""
