@@ -152,6 +152,8 @@ class Transcript(Struct, frozen=True):
     finals: tuple[Final, ...]
     audio: int
     language: str
+    shortfall: str = ""
+    """What of the recording is missing, because it was cut off or is damaged; "" if it is complete."""
 
 
 class Upload(Struct, frozen=True, kw_only=True):
