@@ -43,8 +43,10 @@ RULES: dict[str, tuple[str, ...]] = {
     # the one part of it that opens files
     "server.uploads":             (*VOCABULARY, "audio.signature", "dialects", "media.raw", "media.recording",
                                    "scheduling", "server.spool"),
+    "server.audio_input":         (*VOCABULARY, "audio.signature", "dialects.base", "media.stream", "scheduling"),
     # the side of the daemon and of the command line: it starts the decoder and reads what that writes
     "media.recording":            (*VOCABULARY, "interpreter", "media.messages"),
+    "media.stream":               ("interpreter", "media.messages", "media.recording"),
     "media.raw":                  (*VOCABULARY,),
     # the side of the decoder process
     "media":                      (*VOCABULARY, "audio", "media"),

@@ -6,6 +6,8 @@ last frame shows that the end of a file is missing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 HEADER_BYTES = 7
 """Bytes of a frame that ``mp3_frame`` and ``adts_frame`` need at most."""
 IN_A_ROW = 3
@@ -41,30 +43,30 @@ def adts_frame(header: bytes) -> int:
     return length if header[2] >> 2 & 15 < ADTS_RATES and length > HEADER_BYTES else 0
 
 
-def is_mp3(head: bytes) -> bool:
-    """Return whether layer III frames follow each other in ``head``, the first bytes of a file or a stream."""
-    return any(_frames(head, at, mp3=True) for at in _syncs(head))
+def is_mp3(head: bytes) -> bool | None:
+    """Return whether layer III frames follow each other in ``head``, the first bytes of a file or a stream.
+
+    ``None`` means that ``head`` is too short: what there is of it fits.
+    """
+    return _in_a_row(head, mp3_frame, 0x0C)
 
 
-def is_adts(head: bytes) -> bool:
-    """Return whether ADTS frames follow each other in ``head``, the first bytes of a file or a stream."""
-    return any(_frames(head, at, mp3=False) for at in _syncs(head))
+def is_adts(head: bytes) -> bool | None:
+    """Return whether ADTS frames follow each other in ``head``; ``None`` as ``is_mp3`` does."""
+    return _in_a_row(head, adts_frame, 0x3C)
 
 
-def _syncs(head: bytes) -> list[int]:
-    """Positions at which a frame can begin: only zeros come before the first one."""
-    start = len(head) - len(head.lstrip(b"\0"))
-    return [start] if start < min(len(head), SEARCHED) else []
-
-
-def _frames(head: bytes, at: int, *, mp3: bool) -> bool:
-    """Whether enough frames of one kind begin at ``at``. ``head`` may end within the last of them."""
-    length_of = mp3_frame if mp3 else adts_frame
-    kind = head[at + 1 : at + 2], head[at + 2 : at + 3] and head[at + 2] & (0x0C if mp3 else 0x3C)
+def _in_a_row(head: bytes, length_of: Callable[[bytes], int], rate_bits: int) -> bool | None:
+    """Whether frames of one version and one sample rate begin after the zeros at the start of ``head``."""
+    at = len(head) - len(head.lstrip(b"\0"))
+    if at >= SEARCHED:
+        return False
+    kinds: set[tuple[int, int]] = set()
     for _ in range(IN_A_ROW):
         header = head[at : at + HEADER_BYTES]
         length = length_of(header)
-        if not length or (header[1:2], header[2] & (0x0C if mp3 else 0x3C)) != kind:
-            return False
+        if not length:
+            return None if kinds and len(header) < HEADER_BYTES else False
+        kinds.add((header[1], header[2] & rate_bits))
         at += length
-    return True
+    return len(kinds) == 1

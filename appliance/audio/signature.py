@@ -94,7 +94,6 @@ def recognise(head: bytes) -> Signature | None:
     return None
 
 
-def container(head: bytes) -> str:
-    """Return the name of the container that a stream begins with, or "" for PCM, with or without a WAV header."""
-    signature = recognise(head)
-    return "" if signature is None or signature in (WAV, TS) else signature.name
+def undecided(head: bytes) -> bool:
+    """Return whether ``head``, which is unknown so far, can turn out to be MP3 or AAC with more bytes."""
+    return is_mp3(head) is None or is_adts(head) is None

@@ -26,7 +26,9 @@ SCALE: dict[str, tuple[float, float]] = {
 class Converter:
     """FFmpeg's frames to int16 mono at 16 kHz. Rate and channels may change between frames, as in joined files."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_s: float = BATCH_S) -> None:
+        """``batch_s`` is the audio in seconds that is converted at a time; 0 converts each frame."""
+        self._batch_s = batch_s
         self._rate = self._channels = 0
         self._waiting: list[NDArray[np.float32]] = []
         self._frames = 0
@@ -44,7 +46,7 @@ class Converter:
         values = floats(frame.to_ndarray())
         self._waiting.append(values.T if frame.format.is_planar else values.reshape(-1, channels))
         self._frames += len(self._waiting[-1])
-        if self._frames >= BATCH_S * rate:
+        if self._frames >= self._batch_s * rate:
             done.append(self._convert())
         return np.concatenate(done) if done else np.empty(0, np.int16)
 

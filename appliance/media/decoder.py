@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from appliance.audio.mpeg import mp3_frame
 from appliance.audio.signature import ACCEPTED, HEAD_BYTES, Signature, recognise
-from appliance.media.converter import Converter
+from appliance.media.converter import BATCH_S, Converter
 from appliance.media.extent import CUT_OFF, EXTENTS
 from appliance.media.readable import Readable
 
@@ -29,6 +29,8 @@ TOLERANCE_S, TOLERANCE = 0.25, 0.01
 """Seconds, and share, by which a recording may be shorter than stated: encoders count their padding differently."""
 STATED = frozenset({"flac", "aiff", "mov,mp4,m4a,3gp,3g2,mj2", "caf", "au", "w64"})
 """Containers whose duration is stated by the file. FFmpeg estimates that of others from the bit rate."""
+LIVE = {"probesize": "32768", "analyzeduration": "0"}
+"""FFmpeg's options for a stream: it is not examined for seconds before it is decoded."""
 ENCRYPTED = frozenset({"drms", "enca"})
 """Sample entries of protected MP4 files (ISO 14496-12, 8.12; iTunes)."""
 CODECS = (
@@ -79,7 +81,7 @@ class Decoder:
         self.duration_s = self._duration_s()
         self.samples = 0
         """Decoded so far, at 16 kHz."""
-        self._converter = Converter()
+        self._converter = Converter(BATCH_S if self._size is not None else 0.0)
         self._packets, self._failed, self._last_failed = 0, 0, False
         self._shortfall = ""
 
@@ -129,6 +131,8 @@ class Decoder:
             "codec_whitelist": CODECS,
             "protocol_whitelist": "pipe",
         }
+        if self._size is None:
+            options |= LIVE
         try:
             return av.open(source, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:

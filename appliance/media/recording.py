@@ -30,6 +30,8 @@ PIPE_BYTES = 65_536
 LONGEST_TEXT = 200
 """Characters of the decoder's own words that are passed on."""
 
+FAILED = "the decoder failed on this file"
+
 
 class Unreadable(Exception):
     """The recording cannot be decoded at all; the message says why."""
@@ -57,11 +59,11 @@ class Recording:
         try:
             kind, body = self._message()
             if kind is Kind.ENDED:
-                raise Unreadable(_plain(msgspec.json.decode(body, type=Ended).shortfall))
+                raise Unreadable(plain(msgspec.json.decode(body, type=Ended).shortfall))
             self.opened = msgspec.json.decode(body, type=Opened)
         except (ValueError, msgspec.MsgspecError) as error:
             self.close()
-            raise Unreadable("the decoder failed on this file") from error
+            raise Unreadable(FAILED) from error
         except Unreadable:
             self.close()
             raise
@@ -107,11 +109,11 @@ class Recording:
             kind, body = self._message()
             if kind is Kind.AUDIO:
                 return body
-            self.shortfall = _plain(msgspec.json.decode(body, type=Ended).shortfall)
+            self.shortfall = plain(msgspec.json.decode(body, type=Ended).shortfall)
         except Unreadable as error:
             self.shortfall = str(error)
         except (ValueError, msgspec.MsgspecError):
-            self.shortfall = "the decoder failed on this file"
+            self.shortfall = FAILED
         self._ended = True
         return b""
 
@@ -141,7 +143,7 @@ class Recording:
         code = self._decoder.wait()
         if code in (-signal.SIGXCPU, -signal.SIGKILL):
             return "the decoder was ended: it took too much time or memory"
-        return "the decoder failed on this file"
+        return FAILED
 
 
 def _start(source: Path | int) -> subprocess.Popen[bytes]:
@@ -160,7 +162,7 @@ def _start(source: Path | int) -> subprocess.Popen[bytes]:
             stdin=descriptor,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=environment(),
             bufsize=0,
         )
     except OSError as error:
@@ -170,12 +172,12 @@ def _start(source: Path | int) -> subprocess.Popen[bytes]:
             os.close(descriptor)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Make text of the decoder, which a file may have taken over, fit for a header, a log and a terminal."""
     return "".join(each if " " <= each <= "~" else "?" for each in text[:LONGEST_TEXT])
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What Python needs to start, and nothing else of the environment, which may hold secrets."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "LC_", "LANG", "LD_"))}
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PATH": os.defpath}
