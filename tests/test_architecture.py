@@ -42,8 +42,15 @@ RULES: dict[str, tuple[str, ...]] = {
     "accounts":                   (*VOCABULARY, "accounts"),
     "server":                     (*VOCABULARY, "accounts", "dialects", "scheduling", "server"),
     # the one part of it that opens files
-    "server.uploads":             (*VOCABULARY, "dialects", "recording", "scheduling", "server.spool"),
-    "recording":                  (*VOCABULARY, "audio"),
+    "server.uploads":             (*VOCABULARY, "audio.signature", "dialects", "media.raw", "media.recording",
+                                   "scheduling", "server.spool"),
+    "server.audio_input":         (*VOCABULARY, "audio.signature", "dialects.base", "media.stream", "scheduling"),
+    # the side of the daemon and of the command line: it starts the decoder and reads what that writes
+    "media.recording":            (*VOCABULARY, "interpreter", "media.messages"),
+    "media.stream":               ("interpreter", "media.messages", "media.recording"),
+    "media.raw":                  (*VOCABULARY,),
+    # the side of the decoder process
+    "media":                      (*VOCABULARY, "audio", "media"),
     "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture", "system"),
     "update":                     ("accounts.disk", "interpreter", "packs.disk", "update"),
     "board":                      ("board",),
@@ -78,7 +85,7 @@ LIBRARIES = {
     "tokenizers":                 "engines.whisper",
     "onnxruntime":                "vad.silero",
     "soxr":                       "audio.resample",
-    "soundfile":                  "recording",
+    "av":                         "media",
     "text_to_num":                "text.numbers",
     "sounddevice":                "capture",
     "cryptography":               "server.certificates",
@@ -87,7 +94,7 @@ LIBRARIES = {
     "gpiod":                      "board",
 }  # fmt: skip
 """Third-party libraries and the one part that knows them."""
-LATE = ("vosk", "onnxruntime", "sounddevice", "soundfile", "cryptography", "gpiod")
+LATE = ("vosk", "onnxruntime", "sounddevice", "cryptography", "gpiod")
 """Those that are imported only when they are chosen."""
 ROOTS = ("daemon", "cli", "bench", "doctor", "__main__")
 """They may import everything; only they import each other."""

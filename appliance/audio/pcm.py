@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.audio.mix import Downmix
 from appliance.core.options import AudioFormat, Encoding
 from appliance.core.problems import Kind, Refused
 from appliance.core.riff import contradiction, is_wav, riff_header
@@ -92,6 +93,7 @@ class PcmDecoder:
         self.header = 0
         self._audio = audio
         self._decode = DECODERS[audio.encoding]
+        self._downmix = Downmix(audio.channels, audio.rate)
         self._rest = b""
         self._at_start = riff
         self._frames = 0
@@ -128,8 +130,7 @@ class PcmDecoder:
         samples = self._decode(data)
         if self._audio.channels == 1:
             return samples
-        mixed: Mono = as_float(samples).reshape(-1, self._audio.channels).mean(axis=1, dtype=np.float32)
-        return mixed
+        return self._downmix.push(as_float(samples).reshape(-1, self._audio.channels))
 
     def flush(self) -> Mono:
         """Return what was held back as a possible header when the stream ended before that was known."""

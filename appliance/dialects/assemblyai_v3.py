@@ -17,6 +17,7 @@ from appliance.core.options import Changes, Limits, SessionOptions
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.core.riff import audio_bytes
 from appliance.dialects.assemblyai_v3_query import (
+    CONTAINERS,
     FIXED,
     LONGEST_S,
     UNHONOURED,
@@ -34,6 +35,7 @@ from appliance.dialects.base import (
     Command,
     Commit,
     Configure,
+    Containers,
     Effect,
     Endpoint,
     Finish,
@@ -193,6 +195,8 @@ class AssemblyAIv3:
         self._query = query
         self._limits = handshake.limits
         self._audio = options.audio
+        self._compressed = query.encoding in CONTAINERS
+        """Bytes do not say how long the audio is."""
         self._endpointing = options.endpointing
         self._formatted = options.numerals
         self._ending = query.ending
@@ -220,6 +224,7 @@ class AssemblyAIv3:
             options=options,
             limits=query.limited(handshake.limits),
             keys=tuple(key for key in keys if key),
+            containers=Containers.REQUIRED if query.encoding in CONTAINERS else Containers.REFUSED,
         )
 
     @classmethod
@@ -267,7 +272,7 @@ class AssemblyAIv3:
         size = audio_bytes(data)
         length = 1000 * size / self._audio.bytes_per_second
         least, most = first(self._limits.shortest_frame_ms, 0.0), first(self._limits.longest_frame_ms, float("inf"))
-        if not least <= length <= most:
+        if not self._compressed and not least <= length <= most:
             expected = f"Expected between {least:g} and {most:g} ms"
             return [*_error(3007, f"Input Duration Error: {length:.1f} ms. {expected}")]
         self._heard += size

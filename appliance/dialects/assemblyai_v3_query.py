@@ -15,8 +15,13 @@ from msgspec import Meta, Struct, structs
 from appliance.core.options import AudioFormat, Encoding, Endpointing, Limits, Mode, Probability, SessionOptions
 from appliance.core.problems import Kind, Refused
 
-ENCODINGS: dict[str, Encoding] = {"pcm_s16le": Encoding.S16LE, "pcm_mulaw": Encoding.MULAW}
-"""The compressed ones (opus, ogg_opus, aac) are not had here."""
+CONTAINERS = frozenset({"ogg_opus", "aac"})
+"""Encodings that are decoded to s16le at 16 kHz before the session. ``opus``, packets without a container, is not."""
+ENCODINGS: dict[str, Encoding] = {
+    "pcm_s16le": Encoding.S16LE,
+    "pcm_mulaw": Encoding.MULAW,
+    **dict.fromkeys(sorted(CONTAINERS), Encoding.S16LE),
+}
 NEWER = ("u3", "universal-3")
 """How the names of the newer models begin. The installed model serves all names, but the turns of these are told in
 another way: SpeechStarted before each, and one end that is already formatted.
@@ -98,7 +103,7 @@ class Query(Settings, frozen=True, kw_only=True):
 
     @property
     def audio(self) -> AudioFormat:
-        return AudioFormat(ENCODINGS[self.encoding], self.sample_rate)
+        return AudioFormat() if self.encoding in CONTAINERS else AudioFormat(ENCODINGS[self.encoding], self.sample_rate)
 
     @property
     def partials(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -98,6 +99,14 @@ class Refusal(Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
 
 
+class Containers(enum.Enum):
+    """Whether the audio of a stream may be, or has to be, in a container such as WebM or Ogg."""
+
+    REFUSED = enum.auto()
+    ALLOWED = enum.auto()
+    REQUIRED = enum.auto()
+
+
 class Opening(Struct, frozen=True, kw_only=True):
     """A handshake that makes sense: the connection's codec, the session it wants, and who asks."""
 
@@ -108,6 +117,8 @@ class Opening(Struct, frozen=True, kw_only=True):
     """API keys and tokens as they came, those that count first; whether one is good is for ``accounts`` to say."""
     resume: str | None = None
     """The session that is to go on; then the dialect and the options are that one's, and these are not used."""
+    containers: Containers = Containers.REFUSED
+    """With a container, ``options.audio`` counts only for what is not one."""
     id_header: str = ""
     """A header of the upgrade's answer that shall carry the session's id."""
 
@@ -154,6 +165,8 @@ class Transcript(Struct, frozen=True):
     finals: tuple[Final, ...]
     audio: int
     language: str
+    shortfall: str = ""
+    """What of the recording is missing, because it was cut off or is damaged; "" if it is complete."""
 
 
 class Upload(Struct, frozen=True, kw_only=True):
@@ -239,6 +252,7 @@ __all__ = [
     "Command",
     "Commit",
     "Configure",
+    "Containers",
     "Dialect",
     "Effect",
     "Endpoint",

@@ -26,6 +26,7 @@ from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import (
     Command,
     Commit,
+    Containers,
     Effect,
     Endpoint,
     Finish,
@@ -139,7 +140,13 @@ class Native:
             numerals=asked.numerals,
         )
         key = asked.key or api_key(handshake.headers.get("authorization", ""))
-        return Opening(dialect=cls(), options=options, limits=handshake.limits, keys=(key,) if key else ())
+        return Opening(
+            dialect=cls(),
+            options=options,
+            limits=handshake.limits,
+            keys=(key,) if key else (),
+            containers=Containers.ALLOWED,
+        )
 
     @classmethod
     def refuse(cls, problem: Problem, handshake: Handshake) -> Refusal:

@@ -18,6 +18,7 @@ from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects.base import (
     Answer,
     Command,
+    Containers,
     Effect,
     Endpoint,
     Handshake,
@@ -226,7 +227,9 @@ class Speechall:
             partial_ms=PARTIAL_MS if query.interim else 0,
         )
         who = keys(handshake.headers, handshake.query)
-        return Opening(dialect=cls(query), options=options, limits=handshake.limits, keys=who)
+        return Opening(
+            dialect=cls(query), options=options, limits=handshake.limits, keys=who, containers=Containers.ALLOWED
+        )
 
     @classmethod
     def refuse(cls, problem: Problem, handshake: Handshake) -> Refusal:

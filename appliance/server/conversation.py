@@ -35,6 +35,7 @@ from appliance.dialects.base import (
 )
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.pool import Pool
+from appliance.server.audio_input import AudioInput
 from appliance.server.inbound import Inbound, Message
 from appliance.server.refusals import MESSAGE, Refusals
 
@@ -103,6 +104,7 @@ class Conversation:
         self._replaced, self._left = asyncio.Event(), asyncio.Event()
         self._left.set()
         self._session: LiveSession = pool.open(opening.options, self._told)
+        self._input = AudioInput(self._session, opening.containers, self._audio, self._fail)
 
     @property
     def stream(self) -> LiveSession | None:
@@ -183,6 +185,7 @@ class Conversation:
     def drain(self) -> None:
         """The server is stopping: the session says its last words; its end closes the socket."""
         if not self.over:
+            self._input.close()
             self._session.finish()
 
     def close(self, ended: Kind | None = None) -> None:
@@ -201,7 +204,7 @@ class Conversation:
                 self._heard = time.monotonic()
                 self._sent.clear()
                 self._take(message)
-                if self._session.full and not self._ending and not await self._hold(inbound):
+                if self._input.full and not self._ending and not await self._hold(inbound):
                     return
         finally:
             inbound.close()
@@ -221,12 +224,13 @@ class Conversation:
         Return false when the client has gone meanwhile: then the stream must not wait for what it has sent. A session
         that can be resumed takes what was read ahead, because its client will not send it again.
         """
-        if not self._pace.ahead(time.monotonic()) and not self._session.crowded:
+        slow = not self._pace.ahead(time.monotonic()) and not self._session.crowded
+        if slow and not self._input.decoding:
             self._fail(Problem(Kind.QUEUE_OVERFLOW))
             return True
         self._held_since = time.monotonic()
         self._sooner.set()
-        there = await inbound.wait(self._session.room())
+        there = await inbound.wait(self._input.room())
         self._held_since = None
         if not there and self.limits.resume_s is not None:
             for message in inbound.rest():
@@ -305,7 +309,7 @@ class Conversation:
     @property
     def _busy(self) -> bool:
         """A client that says nothing now waits for what it has said to be dealt with."""
-        return self._owed > 0 or self._session.backlog_s > 0
+        return self._owed > 0 or self._session.backlog_s > 0 or self._input.waiting
 
     @property
     def _ending(self) -> bool:
@@ -333,12 +337,13 @@ class Conversation:
             case Commit() if not self.finished:
                 self._owed += 1
                 self._pace.alive(now)
+                self._input.flush()
                 self._session.commit()
             case Configure(changes=changes) if not self.finished:
                 self._session.configure(changes)
             case Finish() if not self.finished:
                 self.finished = True
-                self._session.finish()
+                self._input.finish()
             case KeepAlive():
                 self._pace.alive(now)
                 self._sooner.set()
@@ -346,8 +351,16 @@ class Conversation:
                 self._do([command])
 
     def _hear(self, data: bytes, now: float) -> None:
-        if self.finished:
+        if not self.finished:
+            if self._input.decoding:
+                self._pace.alive(now)
+            self._input.push(data)
+
+    def _audio(self, data: bytes) -> None:
+        """Audio in the format of the session's options."""
+        if self._ending:
             return
+        now = time.monotonic()
         seconds = audio_bytes(data) / self._session.options.audio.bytes_per_second
         if self._pace.audio(seconds, now):
             self._sooner.set()
@@ -426,5 +439,6 @@ class Conversation:
     def _finish(self) -> None:
         """Nothing more is said; what waits may still be written."""
         self.over = True
+        self._input.close()
         self._session.close()
         self.lease.release()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+from msgspec import structs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,6 +30,10 @@ UPLOADS = 8
 """Files at a time: each takes room on the disk before it takes a stream."""
 GONE_S = 1.0
 """Between two looks at whether the client of an upload is still there."""
+INCOMPLETE_HEADER = "X-Audio-Incomplete"
+"""Header of an answer to an upload that was cut off or is damaged; the value says what is missing. Our own."""
+
+log = logging.getLogger(__name__)
 
 
 class Endpoints:
@@ -110,7 +116,14 @@ class Endpoints:
         try:
             if self._uploads > UPLOADS:
                 raise Refused(Kind.TOO_MANY_STREAMS, f"{UPLOADS} files are being heard")
-            return upload.answer(await self._heard(upload, request, lease.spend))
+            check_envelope(request.headers)
+            transcript = await self._heard(upload, request, lease.spend)
+            answer = upload.answer(transcript)
+            if transcript.shortfall:
+                log.info("%s upload is incomplete: %s", dialect.name, transcript.shortfall)
+                more = (INCOMPLETE_HEADER, transcript.shortfall)
+                answer = structs.replace(answer, headers=(*answer.headers, more))
+            return answer
         except Refused as refused:
             if refused.problem.kind is Kind.QUOTA_EXCEEDED and lease.problem is not None:
                 raise Refused(lease.problem, refused.problem.detail) from refused
@@ -149,6 +162,16 @@ class _Body:
         except StopAsyncIteration:
             self.complete = True
             raise
+
+
+def check_envelope(headers: Mapping[str, str]) -> None:
+    """Raise ``Refused`` for an upload that is wrapped: a form, or a compressed body."""
+    media = headers.get("content-type", "").split(";")[0].strip().lower()
+    if media.startswith("multipart/"):
+        raise Refused(Kind.BAD_AUDIO, f"the body is {media}; send the file itself as the body (curl --data-binary)")
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Refused(Kind.BAD_AUDIO, "a Content-Encoding is not supported; send the file without compression")
 
 
 def _read(request: Request, body: bytes, endpointing: Endpointing) -> base.Request:

@@ -1,24 +1,25 @@
 """A whole file through a session: the body is spooled to disk, decoded piece by piece, and heard as a stream would be.
 
-What is in memory does not grow with the file, and the event loop neither decodes nor waits for a disk.
+What is in memory does not grow with the file. A child process decodes; the event loop does not wait for a disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from io import FileIO
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec import structs
 
+from appliance.audio.signature import HEAD_BYTES, recognise
 from appliance.core.events import RATE, AnyEvent, Closed, Final
 from appliance.core.options import AudioFormat
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects.base import Transcript, Upload
-from appliance.recording import Recording, Unreadable
+from appliance.media.raw import RawRecording
+from appliance.media.recording import Recording, Unreadable
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.pool import Pool
 from appliance.server.spool import SpoolRoom
@@ -35,10 +36,6 @@ PIECE_S = 2.0
 """Of audio decoded at a time."""
 TOLERANCE = RATE // 10
 """Samples by which a session may have heard less than it was given, and still all of it."""
-MAGIC = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3", b"caff", b".snd")
-"""How files begin that libsndfile reads, but for an MP3 without tags."""
-LAYER_III = tuple(bytes((0xFF, code)) for code in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB))
-"""How its frames begin (ISO 11172-3, 2.4.1.3), of MPEG 1, 2 and 2.5."""
 
 
 async def transcribe(
@@ -117,54 +114,27 @@ def _no_room(error: OSError) -> Refused:
 # what is in it
 
 
-class _Source(Protocol):
-    audio: AudioFormat
-
-    def read(self, longest_s: float) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class _Raw:
-    """Audio without a file around it; the descriptor stays the caller's."""
-
-    def __init__(self, source: int, audio: AudioFormat) -> None:
-        self.audio = audio
-        self._source = source
-
-    def read(self, longest_s: float) -> bytes:
-        return os.read(self._source, int(longest_s * self.audio.rate) * self.audio.frame_bytes)
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def _open(spool: FileIO, raw: AudioFormat | None) -> _Source:
-    """What says that it is raw is a file only if it begins like one. Raises ``Refused``."""
+def _open(spool: FileIO, raw: AudioFormat | None) -> Recording | RawRecording:
+    """Open the body: a file if it begins like one, else samples in the format ``raw``. Raises ``Refused``."""
     spool.seek(0)
-    head = spool.read(4)
+    head = spool.read(HEAD_BYTES)
     spool.seek(0)
     if not head:
         raise Refused(Kind.BAD_AUDIO, "the body is empty")
+    if raw is not None and recognise(head) is None:
+        return RawRecording(spool.fileno(), raw)
     try:
-        if raw is None or head.startswith(MAGIC) or _mp3(head):
-            return Recording(spool.fileno())
+        return Recording(spool.fileno())
     except Unreadable as unreadable:
-        if raw is None:
-            raise Refused(Kind.BAD_AUDIO, str(unreadable)) from unreadable
-    spool.seek(0)
-    return _Raw(spool.fileno(), raw)
-
-
-def _mp3(head: bytes) -> bool:
-    """A frame of layer III that has a bit rate and a sample rate. Of layer I there would be one wherever PCM is -1."""
-    return len(head) == 4 and head[:2] in LAYER_III and 0x10 <= head[2] < 0xF0 and head[2] & 0x0C != 0x0C
+        raise Refused(Kind.BAD_AUDIO, str(unreadable)) from unreadable
 
 
 # hearing it
 
 
-async def _hear(source: _Source, upload: Upload, pool: Pool, spend: Callable[[float], bool]) -> Transcript:
+async def _hear(
+    source: Recording | RawRecording, upload: Upload, pool: Pool, spend: Callable[[float], bool]
+) -> Transcript:
     finals: list[Final] = []
     over: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
@@ -182,11 +152,11 @@ async def _hear(source: _Source, upload: Upload, pool: Pool, spend: Callable[[fl
         session.close()
     if closed.problem is not None or closed.audio < given - TOLERANCE:
         raise _cut_off(closed)
-    return Transcript(tuple(finals), closed.audio, session.model.language)
+    return Transcript(tuple(finals), closed.audio, session.model.language, source.shortfall)
 
 
 async def _push(
-    source: _Source, session: LiveSession, over: asyncio.Future[Closed], spend: Callable[[float], bool]
+    source: Recording | RawRecording, session: LiveSession, over: asyncio.Future[Closed], spend: Callable[[float], bool]
 ) -> int:
     """All of it, at the pace at which it is heard; returns how much that is, in samples at 16 kHz."""
     given = 0

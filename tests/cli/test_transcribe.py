@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.media.files import encoded
 from tests.speech import spoken
 
 SENTENCE, WRITTEN = "what time is it now", "What time is it now?"
@@ -38,9 +40,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def transcribe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "appliance", "transcribe", "--engine", "whisper", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def transcribe(*arguments: str | Path | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "appliance", "transcribe", "--engine", "whisper", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_every_kind_of_file(files: dict[str, Path]) -> None:
@@ -75,7 +78,60 @@ def test_a_bad_file_is_named_and_the_others_are_done(files: dict[str, Path]) -> 
     assert done.returncode == 1
     assert done.stdout.strip() == WRITTEN
     assert "missing.wav: no such file" in done.stderr
-    assert "readme.txt: not readable as audio" in done.stderr
+    assert "readme.txt: not recognised as audio" in done.stderr
+
+
+def test_transcribe_name_that_is_no_text_is_done(files: dict[str, Path], tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    Path(os.fsdecode(name)).write_bytes(files["wav"].read_bytes())
+    done = transcribe(name, os.fsencode(tmp_path) + b"/missing\xe9.wav", "--format", "json", files["flac"])
+    assert done.returncode == 1
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["file"].endswith("caf\\xe9.wav")
+    assert first["text"] == second["text"] == WRITTEN
+    assert "missing\\xe9.wav: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_transcribe_dash_reads_standard_input(files: dict[str, Path]) -> None:
+    done = transcribe("-", files["flac"], stdin=files["wav"].read_bytes())
+    assert (done.returncode, done.stdout.splitlines()) == (0, [WRITTEN, WRITTEN]), done.stderr
+
+
+def test_transcribe_m4a_from_a_pipe_is_done(files: dict[str, Path]) -> None:
+    samples, _ = soundfile.read(files["wav"], dtype="int16")
+    done = transcribe("-", stdin=encoded(samples, "m4a"))
+    assert (done.returncode, done.stdout.strip()) == (0, WRITTEN), done.stderr
+
+
+def test_transcribe_raw_file_needs_a_rate(files: dict[str, Path], tmp_path: Path) -> None:
+    samples, rate = soundfile.read(files["wav"], dtype="int16")
+    raw = tmp_path / "speech.raw"
+    raw.write_bytes(samples.tobytes())
+    done = transcribe(raw, files["flac"])
+    assert (done.returncode, done.stdout.strip()) == (1, WRITTEN)
+    assert "speech.raw: not recognised as audio" in done.stderr
+    assert "for samples without a header, add --rate" in done.stderr
+    done = transcribe("--rate", str(rate), raw)
+    assert (done.returncode, done.stdout.strip()) == (0, WRITTEN)
+
+
+def test_transcribe_folder_is_named_as_one(files: dict[str, Path], tmp_path: Path) -> None:
+    done = transcribe(tmp_path, files["wav"])
+    assert (done.returncode, done.stdout.strip()) == (1, WRITTEN)
+    assert "a folder, not a file; name the files in it" in done.stderr
+
+
+def test_transcribe_cut_off_file_ends_with_3(files: dict[str, Path], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(files["wav"].read_bytes()[:-200])
+    done = transcribe("--format", "json", cut, files["flac"])
+    assert done.returncode == 3
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first["text"], first["complete"], second["complete"]) == (WRITTEN, False, True)
+    assert first["problem"].startswith("200 of ")
+    assert second["problem"] is None
+    assert f"cut.wav: incomplete: {first['problem']}" in done.stderr
 
 
 @pytest.mark.parametrize(

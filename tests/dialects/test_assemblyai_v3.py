@@ -151,6 +151,7 @@ def test_the_threshold_of_the_detector_is_the_owners_unless_asked_for(asked, thr
         ({"sample_rate": "96000"}, AudioFormat(rate=96_000)),
         ({"sample_rate": "", "encoding": ""}, AudioFormat()),
         ({"sample_rate": "8000", "encoding": "pcm_mulaw"}, AudioFormat(Encoding.MULAW, 8_000)),
+        ({"sample_rate": "48000", "encoding": "ogg_opus"}, AudioFormat()),
     ],
 )
 def test_audio(asked, audio):
@@ -252,7 +253,7 @@ def test_the_keys_are_for_others_to_judge(token, headers, keys):
         ({"sample_rate": "96001"}, Kind.BAD_OPTION, "sample_rate: Expected `int` <= 96000"),
         ({"sample_rate": "-1"}, Kind.BAD_OPTION, "sample_rate"),
         ({"sample_rate": "9" * 5_000}, Kind.BAD_OPTION, "sample_rate"),
-        ({"encoding": "opus"}, Kind.BAD_ENCODING, "opus; expected pcm_s16le or pcm_mulaw"),
+        ({"encoding": "opus"}, Kind.BAD_ENCODING, "opus; expected pcm_s16le or pcm_mulaw or aac or ogg_opus"),
         ({"encoding": "x" * 500}, Kind.BAD_ENCODING, "x" * 60 + ";"),
         ({"inactivity_timeout": "4"}, Kind.BAD_OPTION, "inactivity_timeout: Expected `int` >= 5"),
         ({"inactivity_timeout": "3601"}, Kind.BAD_OPTION, "inactivity_timeout: Expected `int` <= 3600"),
