@@ -105,6 +105,7 @@ class Decoder:
             for frame in self._frames(packet):
                 yield from self._count(self._converter.push(frame))
         yield from self._count(self._converter.flush())
+        self._container.close()
 
     @property
     def shortfall(self) -> str:

@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from appliance.media import stream
 from tests.box import box, fake, run, url
 from tests.media.files import encoded
 from tests.server.test_bad_input import FAST, HEARD, TALK, serves
@@ -66,6 +67,22 @@ def test_stream_container_final_comes_while_it_arrives() -> None:
             async with asyncio.timeout(10):
                 while json.loads(await socket.recv()).get("type") != "final":
                     pass
+
+    run(work)
+
+
+def test_stream_container_sent_at_once_is_heard_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than may wait for the decoder, faster than it is recognised: the client has to wait, and is not refused."""
+
+    async def work() -> None:
+        monkeypatch.setattr(stream, "WAITING_BYTES", 10_000)
+        data = encoded(np.tile(SAMPLES, 12), "flac", pipe=True)
+        hurried = {"inbox_s": 1.0}
+        async with box(fake(), **FAST, scheduling=hurried) as daemon, connect(url(daemon, "ws") + NATIVE) as socket:
+            await sent(socket, data, 50)
+            await socket.send('{"type": "finish"}')
+            texts, last = await finals(socket)
+            assert (len(texts), last["audio"]) == (12, pytest.approx(12 * len(SAMPLES) / 16_000))
 
     run(work)
 
