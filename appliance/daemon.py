@@ -154,6 +154,7 @@ class Daemon:
             detail=self._status.detail,
             hosts=parts.device_hosts(config, tls, lambda: self._published()),
             origins=config.server.allowed_origins if self.open_house else (ANY,),
+            readers=config.server.allowed_origins,
             sources=Sources(
                 board=lambda: self._status.readings,
                 skipped=lambda: {each.microphone.name: each.skipped_s for each in self._microphones.listeners},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 
 import numpy as np
 
 from appliance.audio.pcm import ALAW, MULAW
-from appliance.core.options import Encoding
+from appliance.core.options import WIDTH, AudioFormat, Encoding
 
 FLOOR, LOUD = 30, 8_000
 """Amplitudes: -60 dBFS and -12 dBFS, well below and above -45."""
@@ -58,6 +59,22 @@ def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
         out.setframerate(rate)
         out.writeframes(samples.astype("<i2").tobytes())
     return file.getvalue()
+
+
+TAGS = {
+    Encoding.S16LE: 1, Encoding.S32LE: 1, Encoding.F16LE: 3, Encoding.F32LE: 3, Encoding.ALAW: 6, Encoding.MULAW: 7
+}  # fmt: skip
+"""Format tag in a WAV header of each encoding (mmreg.h)."""
+
+
+def wav_header(audio: AudioFormat, *, extensible: bool = False) -> bytes:
+    """A WAV header of 44 bytes (68 when extensible) for a stream of this format and of unknown length."""
+    tag, bits = TAGS[audio.encoding], 8 * WIDTH[audio.encoding]
+    numbers = (audio.channels, audio.rate, audio.bytes_per_second, audio.frame_bytes, bits)
+    form = struct.pack("<HHIIHH", 0xFFFE if extensible else tag, *numbers)
+    if extensible:
+        form += struct.pack("<HHIH14x", 22, bits, 0, tag)
+    return b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", len(form)) + form + b"data\xff\xff\xff\xff"
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -14,12 +14,13 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "core.pace")
+VOCABULARY = ("core.events", "core.options", "core.problems", "core.ports", "core.pace", "core.riff")
 """Of core, what everybody may know. Only some may know the session itself."""
 
 # A part (longest match counts)  may import, of ours
 RULES: dict[str, tuple[str, ...]] = {
     "core":                       VOCABULARY,
+    "core.segment":               (*VOCABULARY, "core.stability"),
     "core.session":               ("core", "audio"),
     "audio":                      (*VOCABULARY, "audio"),
     "vad":                        (*VOCABULARY, "vad"),
@@ -35,7 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
     # its transcripts are subtitles if the client so wishes
     "dialects.speechall":         (*VOCABULARY, "dialects.base", "dialects.speechall_query", "text.subtitles"),
     "packs":                      (*VOCABULARY, "engines.registry", "interpreter", "packs"),
-    "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling"),
+    "scheduling":                 ("core", "engines.registry", "memory", "packs.languages", "scheduling", "system"),
     "scheduling.launcher":        ("core", "interpreter", "scheduling"),
     "scheduling.worker":          ("core", "memory", "scheduling", "text"),
     "accounts":                   (*VOCABULARY, "accounts"),
@@ -50,7 +51,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "media.raw":                  (*VOCABULARY,),
     # the side of the decoder process
     "media":                      (*VOCABULARY, "audio", "media"),
-    "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture"),
+    "capture":                    (*VOCABULARY, "audio", "interpreter", "scheduling", "capture", "system"),
     "update":                     ("accounts.disk", "interpreter", "packs.disk", "update"),
     "board":                      ("board",),
     "canary":                     (),
@@ -64,6 +65,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "microphones":                (*VOCABULARY, "capture", "config", "scheduling", "server.feed"),
     "updating":                   ("accounts", "server", "update"),
     "memory":                     (),
+    "system":                     (),
     "interpreter":                (),
     "modelchoice":                ("board.detect", "config", "engines.registry", "packs", "scheduling"),
     "daemon":                     ("",),

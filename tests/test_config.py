@@ -41,6 +41,8 @@ def test_the_defaults_are_complete():
         ),
         ("microphones = []", lambda c: c.microphones, ()),
         ("", lambda c: c.server.port, 8080),
+        ("", lambda c: c.scheduling.partial_share, 0.35),
+        ("[scheduling]\npartial_share = 1", lambda c: c.scheduling.partial_share, 1.0),
     ],
 )
 def test_a_file_needs_only_what_differs(tmp_path, text, read, value):
@@ -70,6 +72,8 @@ def test_a_file_needs_only_what_differs(tmp_path, text, read, value):
         ("[endpointing]\nhangover_ms = 1.5", "endpointing.hangover_ms", "`int`"),
         ("[endpointing]\nlongest_ms = 999", "endpointing.longest_ms", "1000"),
         ("[endpointing]\npre_roll_ms = 60001", "endpointing.pre_roll_ms", "60000"),
+        ("[scheduling]\npartial_share = 0.04", "scheduling.partial_share", "0.05"),
+        ("[scheduling]\npartial_share = 1.1", "scheduling.partial_share", "1.0"),
         ("[log]\nlevel = 'loud'", "log.level", "loud"),
         ("[[microphones]]\nrate = 11025", "microphones[0].rate", "11025"),
         ("[[microphones]]\nname = 'a b'", "microphones[0].name", "matching"),

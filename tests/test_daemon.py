@@ -156,3 +156,15 @@ def test_a_part_that_fails_ends_the_daemon_and_says_so(tmp_path, systemd, caplog
 
     run(work)
     assert "a part of the daemon has failed: no more of this" in caplog.text
+
+
+def test_daemon_gives_each_model_the_share_for_partials(tmp_path):
+    tables = {"scheduling": {"calibrate": False, "partial_share": 0.2}}
+    daemon = Daemon(configuration(tmp_path, **tables), Selection((fake("en"), fake("de")), "the test"))
+
+    async def work() -> None:
+        running = asyncio.create_task(daemon.run(lambda _: daemon.stop()))
+        await running
+        assert [model.partial_share for model in daemon.pool.plan.models] == [0.2, 0.2]
+
+    run(work)

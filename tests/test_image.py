@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,6 +31,68 @@ def test_every_file_of_the_lock_has_a_hash() -> None:
     entries = re.split(r"(?m)^(?=[a-z])", (IMAGE / "wheels.lock").read_text())[1:]
     assert len(entries) == len(LOCKED)
     assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", entry)] == []
+
+
+def test_lock_leaves_out_what_is_unused_and_keeps_the_rest() -> None:
+    """tqdm and requests are imported by vosk, whatever else asks for them."""
+    assert not LOCKED.keys() & {*unused(), "hf-xet", "fsspec", "pocketsphinx"}
+    assert LOCKED.keys() >= {"ctranslate2", "tokenizers", "vosk", "tqdm", "requests", "srt", "numpy"}
+
+
+def unused() -> list[str]:
+    """Return the libraries that image/targets leaves out."""
+    named = re.search(r"(?m)^UNUSED=\((.*)\)", (IMAGE / "targets").read_text())
+    assert named
+    return named[1].split()
+
+
+def test_whisper_without_the_unused_libraries_decodes() -> None:
+    """In a process that cannot import them, as on a device."""
+    assert set(unused()) == {"huggingface-hub", "pyyaml"}
+    script = """
+import sys
+for name in ("huggingface_hub", "hf_xet", "fsspec", "yaml", "ctranslate2.converters", "ctranslate2.specs"):
+    sys.modules[name] = None
+import numpy as np
+from appliance.engines.registry import ModelSpec, load
+from appliance.packs.store import embedded
+path = str(embedded()["whisper-tiny-en"])
+stream = load(ModelSpec(name="whisper-tiny-en", engine="whisper", language="en", path=path)).stream()
+stream.accept(np.zeros(16_000, np.int16))
+stream.finish()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_strip_shrinks_a_library_that_still_loads(tmp_path: Path) -> None:
+    """The library with the most debug information, and the one that it links to."""
+    spec = importlib.util.find_spec("ctranslate2")
+    assert spec
+    assert spec.origin
+    whole = Path(spec.origin).parent
+    for name in ("ctranslate2", "ctranslate2.libs"):
+        shutil.copytree(whole.with_name(name), tmp_path / name)
+    files = [*(tmp_path / "ctranslate2").glob("_ext.*"), *(tmp_path / "ctranslate2.libs").glob("libctranslate2*")]
+    before = [file.stat().st_size for file in files]
+    subprocess.run([IMAGE / "strip", *files], check=True)
+    assert [file.stat().st_size for file in files] < before
+    assert files[0].stat().st_size < 4 << 20
+    script = "import ctranslate2; print(ctranslate2.__file__, ctranslate2.get_supported_compute_types('cpu'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith(str(tmp_path)), done.stderr
+    assert "int8" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF\x01\x01" + bytes(64), b"\x7fELF\x02\x01" + bytes(58)])
+def test_strip_refuses_what_it_does_not_know(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "library.so"
+    file.write_bytes(content)
+    done = subprocess.run([IMAGE / "strip", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, file.read_bytes()) == (1, content)
+    assert done.stderr.startswith(f"image/strip: {file}: it")
 
 
 def test_build_tools_are_locked_with_hashes() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from appliance import memory
 
 MAPPED = """
 import ctypes, sys
@@ -74,3 +77,45 @@ def test_what_python_itself_keeps_is_given_back_before_it_adds_up() -> None:
 
     assert most("settled") < 2_500
     assert most("by itself") > 10_000
+
+
+OWN = Path("/proc/self/cgroup")
+
+
+def groups(root: Path, limits: tuple[str | None, ...]) -> Path:
+    """A fake hierarchy down to this process's own group; limits from the root on, the last one is its own."""
+    own = OWN.read_text().rpartition("::")[2].strip().lstrip("/") or "."
+    folders = [root / own, *(root / own).parents]
+    folders = folders[: folders.index(root) + 1]
+    folders[0].mkdir(parents=True, exist_ok=True)
+    for folder, limit in zip(folders, reversed(limits), strict=False):
+        if limit is not None:
+            (folder / "memory.max").write_text(limit)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("limits", "mib"),
+    [
+        (("268435456\n",), 256),
+        (("max\n",), None),
+        (("nonsense",), None),
+        ((None,), None),
+        (("1" + "0" * 20,), None),  # more than there is
+    ],
+)
+def test_memory_mib_of_a_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: tuple[str | None, ...], mib: int | None
+) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "none")
+    machine = memory.memory_mib()
+    assert machine > 256
+    monkeypatch.setattr(memory, "CGROUP", groups(tmp_path, limits))
+    assert memory.memory_mib() == (mib or machine)
+
+
+def test_memory_mib_takes_the_tightest_group_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service without a limit in a slice with one."""
+    monkeypatch.setattr(memory, "CGROUP", groups(tmp_path / "cgroup", ("max",)))
+    (tmp_path / "cgroup" / "memory.max").write_text("134217728")
+    assert memory.memory_mib() == 128

@@ -64,6 +64,19 @@ def test_little_is_exposed(units: Path, name: str, most: float) -> None:
     assert (done.returncode, float(overall[1]) <= most) == (0, True), done.stdout
 
 
+def test_only_the_drop_in_of_amd64_allows_generated_code() -> None:
+    """docs/service.md; image/install puts the drop-in nowhere else."""
+    for unit in SANDBOXED:
+        assert ("MemoryDenyWriteExecute", "yes") in _settings(UNITS / unit)
+    drop_in = UNITS / "appliance.service.d" / "generated-code.conf"
+    assert _settings(drop_in) == [("MemoryDenyWriteExecute", "no")]
+    install = (UNITS.parent / "image" / "install").read_text()
+    assert re.findall(r".*generated-code.*", install) == [
+        '[ "$arch" != amd64 ] || put usr/lib/systemd/system/appliance.service.d '
+        "systemd/appliance.service.d/generated-code.conf"
+    ]
+
+
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_an_old_systemd_knows_every_key(unit: Path) -> None:
     assert not TOO_NEW & {key for key, _ in _settings(unit)}

@@ -94,11 +94,16 @@ def _lock(descriptor: int, deadline: float) -> None:
 
 
 def _owner(folder: Path) -> tuple[int, int] | None:
-    """Whom a new file there has to be given to: what root makes would be closed to a daemon that is not root."""
+    """Return user and group that a new file there must be given to; ``None`` when it is theirs already.
+
+    What root makes would be closed to a daemon that is not root. In a folder of root's own nothing is given away:
+    the units that update the program are root's, and their filter of system calls has no chown.
+    """
     if os.geteuid() != 0:
         return None
     found = folder.stat()
-    return found.st_uid, found.st_gid
+    owner = (found.st_uid, found.st_gid)
+    return None if owner == (os.geteuid(), os.getegid()) else owner
 
 
 def _sync(folder: Path) -> None:

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from appliance.audio.mix import Downmix
 from appliance.core.options import AudioFormat, Encoding
+from appliance.core.problems import Kind, Refused
+from appliance.core.riff import contradiction, is_wav, riff_header
 
 Mono = NDArray[np.int16] | NDArray[np.float32]
 """int16 where the wire was s16le mono, bit for bit; otherwise float32 between -1 and 1."""
-
-HEADER_LIMIT = 65_536
-"""Bytes after which a RIFF header without a data chunk is taken for audio; real ones end within some hundred."""
 
 
 def _mulaw() -> NDArray[np.float32]:
@@ -83,21 +82,33 @@ def clipped(samples: NDArray[np.int16]) -> int:
 
 
 class PcmDecoder:
-    """Carries what one message leaves over to the next: cut samples, and a RIFF header in front of everything.
+    """Decoder of one stream. Carries what one message leaves over to the next: cut samples, and incomplete headers.
 
-    ``header`` is how many bytes of header were skipped, which matters to whoever counts bytes.
+    WAV headers are left out: the one in front of everything, however it is cut, and the one at the beginning of any
+    later message. ``header`` counts the bytes that were left out so far.
     """
 
     def __init__(self, audio: AudioFormat, *, riff: bool = True) -> None:
+        """``riff``: the stream may begin with a header. A stream that continues another one does not."""
         self.header = 0
         self._audio = audio
         self._decode = DECODERS[audio.encoding]
         self._downmix = Downmix(audio.channels, audio.rate)
         self._rest = b""
         self._at_start = riff
+        self._frames = 0
+        self._skips: list[tuple[int, int]] = []
+        """For each header: the frames before it, and the bytes left out up to its end."""
 
-    def push(self, data: bytes) -> Mono:
-        """Whole samples out of ``data`` and what was left over, mixed down to mono."""
+    def push(self, data: bytes, *, begins: bool = False) -> Mono:
+        """Return the whole samples in ``data`` and in what was left over, mixed down to mono.
+
+        ``begins``: a message of the client begins with ``data``. Raises ``Refused`` (BAD_AUDIO) for a WAV header that
+        contradicts the format of the stream: its samples would become wrong words.
+        """
+        if begins and not self._at_start and is_wav(data):
+            self._skip(len(self._rest))  # a part of a sample at the end of the file before is no audio
+            self._rest, self._at_start = b"", True
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -106,32 +117,33 @@ class PcmDecoder:
             if skip is None:
                 self._rest = data
                 return np.empty(0, np.int16)
+            if wrong := contradiction(data[:skip], self._audio):
+                raise Refused(Kind.BAD_AUDIO, wrong)
             self._at_start = False
-            self.header = skip
+            self._skip(skip)
             data = data[skip:]
         whole = len(data) - len(data) % self._audio.frame_bytes
         if whole != len(data):
             self._rest = data[whole:]
             data = data[:whole]
+        self._frames += whole // self._audio.frame_bytes
         samples = self._decode(data)
         if self._audio.channels == 1:
             return samples
         return self._downmix.push(as_float(samples).reshape(-1, self._audio.channels))
 
     def flush(self) -> Mono:
-        """What was held back as a possible header when the stream ended before it could be told."""
+        """Return what was held back as a possible header when the stream ended before that was known."""
         self._at_start = False
         return self.push(b"")
 
+    def skipped(self, frames: int) -> int:
+        """Return the bytes left out before frame number ``frames``, which must not decrease from call to call."""
+        while len(self._skips) > 1 and self._skips[1][0] <= frames:
+            del self._skips[0]
+        return self._skips[0][1] if self._skips and self._skips[0][0] <= frames else 0
 
-def riff_header(data: bytes) -> int | None:
-    """Length of the RIFF/WAVE header ``data`` begins with, 0 when it has none, ``None`` when more is needed."""
-    if not b"RIFF".startswith(data[:4]) or (len(data) >= 12 and data[8:12] != b"WAVE"):
-        return 0
-    at = 12
-    while at + 8 <= min(len(data), HEADER_LIMIT):
-        if data[at : at + 4] == b"data":
-            return at + 8
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8 + size + size % 2
-    return 0 if at + 8 > HEADER_LIMIT else None
+    def _skip(self, size: int) -> None:
+        if size:
+            self.header += size
+            self._skips.append((self._frames, self.header))

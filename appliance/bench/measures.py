@@ -17,7 +17,7 @@ from appliance.bench.dialects import delays, goodbye, handshakes, idlers, talks
 from appliance.bench.invented import invented
 from appliance.bench.latency import latency
 from appliance.bench.partials import partials
-from appliance.bench.plan import CLOSED, KIOSK, Plan, Row, Tell, daemon
+from appliance.bench.plan import CLOSED, KIOSK, NotMeasured, Plan, Row, Tell, daemon
 from appliance.bench.processes import usage
 from appliance.bench.voice import scores
 from appliance.bench.wordtimes import wordtimes
@@ -29,10 +29,13 @@ FULL = 40
 
 
 async def voice(plan: Plan, tell: Tell) -> None:
-    """The gate before the recogniser, on the labelled recordings beside those of speech, where there are some."""
+    """The gate before the recogniser, on labelled recordings. Raises ``NotMeasured`` where there are none."""
     folder = plan.speech.parent / "vad" if plan.speech else None
-    if folder is None or not folder.is_dir():
-        return
+    if folder is None or not (folder / "manifest.jsonl").is_file():
+        raise NotMeasured(
+            "needs recordings with labels of where speech is: a folder vad with a manifest.jsonl "
+            "beside the folder that --speech names"
+        )
     for group, score in (await asyncio.to_thread(scores, folder, SileroModel(), Endpointing())).items():
         tell(Row(f"voiced frames, {group}: precision", 100 * score.precision, "%"))
         tell(Row(f"voiced frames, {group}: recall", 100 * score.recall, "%"))

@@ -34,6 +34,10 @@ class Row(Struct, frozen=True):
     good: bool | None = None
 
 
+class NotMeasured(Exception):
+    """A measure lacks what it needs; the message says what, and how to give it."""
+
+
 Tell = Callable[[Row], None]
 
 

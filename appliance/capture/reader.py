@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from appliance.capture import devices
+from appliance.capture import devices, names
 from appliance.capture.backlog import Backlog
 from appliance.capture.devices import CaptureError, Device
 from appliance.capture.wire import Failed, Message, Opened, Overrun, State, encode
+from appliance.system.protection import refuse_generated_code
 
 BLOCKS_PER_SECOND = 50
 BACKLOG_S = 3
@@ -60,12 +61,13 @@ def capture(name: str, rate: int, channel: int | None, out: BinaryIO) -> Failed:
 
 def _find(name: str, portaudio: ModuleType) -> tuple[int, Device]:
     """Index and description of the card a configured name means. Unusable when there is none, or somebody holds it."""
-    cards = devices.inputs(portaudio)
-    index = devices.find(name, cards)
-    if index is not None:
-        return index, cards[index]
-    if busy := next((card for card in devices.held() if devices.holds(name, card)), None):
-        raise Unusable(State.BUSY, f"{busy.name} is used by another program")
+    free, held = devices.inputs(portaudio), devices.held()
+    device = names.find(name, (*free.values(), *held))
+    for index, card in free.items():
+        if card is device:
+            return index, card
+    if device is not None:
+        raise Unusable(State.BUSY, f"{device.name} is used by another program")
     raise Unusable(State.ABSENT, f"no input device called {name!r}" if name != devices.DEFAULT else "no input device")
 
 
@@ -168,6 +170,7 @@ def main() -> None:
     parser.add_argument("--channel", type=int, help="one channel of a card that has several, counted from 0")
     options = parser.parse_args()
     out = _claim_stdout()
+    refuse_generated_code()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         failed = capture(options.device, options.rate, options.channel, out)

@@ -23,6 +23,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "language": ("recognizer", "language"),
     "host": ("server", "host"),
     "port": ("server", "port"),
+    "tls_port": ("tls", "port"),
     "auth": ("server", "auth"),
     "state_dir": ("server", "state_dir"),
     "tls": ("tls", "enabled"),

@@ -7,13 +7,16 @@ import contextlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import click
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
+from appliance.cli.access import headers, key_options, own, refused
 from appliance.cli.child import NotReady, own_daemon
 from appliance.cli.common import fail
 from appliance.cli.speech import NoSpeech, say
+from appliance.doctor.box import checked
 from appliance.text.errors import plain_words, word_errors
 
 SENTENCES = (
@@ -24,6 +27,8 @@ SENTENCES = (
     "there is nothing to be afraid of",
 )
 PAUSE_S = 1.2
+DEMO = "demo"
+"""The key for the appliance that is started here: it listens on loopback and takes any."""
 CHUNK_S = 0.1
 WRONG = 0.2
 """Share of the words that may be wrong."""
@@ -32,28 +37,39 @@ WRONG = 0.2
 @click.command()
 @click.option("--url", help="Of a running appliance; without it one is started.")
 @click.option("--model", help="Model of the appliance that is started.")
-def demo(url: str | None, model: str | None) -> None:
+@key_options
+def demo(url: str | None, model: str | None, key: str | None, key_file: Path | None) -> None:
     """Speak five sentences to an appliance in real time and check what it writes.
 
-    Ends with 1 when the words are wrong.
+    Without a key the one that the daemon keeps for its self-test is used, where this user may read it. Ends with 1 when
+    the words are wrong.
     """
+    if url is None and (key is not None or key_file is not None):
+        raise click.UsageError("--key and --key-file go with --url")
+    try:
+        url = checked(url) if url is not None else None
+    except ValueError as error:
+        fail(str(error), 2)
+    given = headers(key, key_file, own(url) if url is not None else DEMO)
     try:
         audio = [say(sentence) for sentence in SENTENCES]
     except NoSpeech as error:
         fail(str(error))
     try:
-        sys.exit(asyncio.run(_demonstrate(url, model, audio)))
+        sys.exit(asyncio.run(_demonstrate(url, model, audio, given)))
+    except InvalidStatus as error:
+        fail(refused(error.response.status_code, bytes(error.response.body or b"")))
     except (NotReady, OSError, ValueError, WebSocketException) as error:
         fail(str(error))
 
 
-async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -> int:
+async def _demonstrate(url: str | None, model: str | None, audio: list[bytes], given: dict[str, str]) -> int:
     async with contextlib.AsyncExitStack() as stack:
         if url is None:
             daemon = await stack.enter_async_context(own_daemon(*(("--model", model) if model else ())))
             click.echo(daemon.model)
             url = daemon.url
-        heard, delays = await _converse(url, audio)
+        heard, delays = await _converse(url, audio, given)
     wanted = " ".join(SENTENCES).split()
     wrong = word_errors(wanted, plain_words(heard))
     delays.sort()
@@ -68,14 +84,14 @@ async def _demonstrate(url: str | None, model: str | None, audio: list[bytes]) -
     return 0 if good else 1
 
 
-async def _converse(url: str, audio: list[bytes]) -> tuple[str, list[float]]:
+async def _converse(url: str, audio: list[bytes], given: dict[str, str]) -> tuple[str, list[float]]:
     """The text heard, and for each final how long after the end of the sentence's sound it came."""
     from websockets.asyncio.client import connect
 
     heard: list[str] = []
     delays: list[float] = []
     ended: list[float] = []
-    async with connect(f"ws{url[4:]}/v1/stream?key=demo", compression=None) as socket:
+    async with connect(f"ws{url[4:]}/v1/stream", additional_headers=given, compression=None) as socket:
 
         async def listen() -> None:
             shown = 0

@@ -11,7 +11,11 @@ from appliance.capture.devices import CaptureError, Device, list_devices
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 def devices(as_json: bool) -> None:
-    """List the microphones: name, native rate, channels. A star marks the default one."""
+    """List the microphones: name, native rate, channels, ALSA's name of a real card. A star marks the default one.
+
+    Either name can be the ``device`` of a microphone in the configuration; both survive a change of the card's number.
+    Ends with 1 when there is no microphone; with --json too, after an empty array.
+    """
     try:
         found = list_devices()
     except CaptureError as problem:
@@ -31,4 +35,5 @@ def _line(device: Device, width: int) -> str:
     rate = f"{device.rate} Hz" if device.rate else "-"
     channels = f"{device.channels} ch" if device.channels else "-"
     star = "*" if device.default else " "
-    return f"{star} {device.name:{width}}  {rate:>9}  {channels:>5}{'  in use' * device.busy}"
+    row = f"{star} {device.name:{width}}  {rate:>9}  {channels:>5}  {device.alsa}{'  in use' * device.busy}"
+    return row.rstrip()

@@ -14,7 +14,10 @@ from appliance.cli.common import fail
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="How long to listen.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of text.")
 def find(seconds: float, as_json: bool) -> None:
-    """List the appliances on this network: where they are and which languages they write."""
+    """List the appliances on this network: where they are and which languages they write.
+
+    Ends with 1 when there is none; with --json too, after an empty array.
+    """
     from appliance.server.discovery import browse
 
     try:
@@ -25,10 +28,9 @@ def find(seconds: float, as_json: bool) -> None:
         click.echo(
             msgspec.json.encode([msgspec.to_builtins(box) | {"url": box.url, "tls_url": box.tls_url} for box in boxes])
         )
-        return
     if not boxes:
         fail("no appliance answers on this network")
-    for box in boxes:
+    for box in () if as_json else boxes:
         rows = {
             "url": box.url,
             "encrypted": box.tls_url or "no",

@@ -47,17 +47,32 @@ class Row(Struct, frozen=True):
     state: str
 
 
+STATE = "appliance.state_dir"
+"""Where a command's context keeps ``--state-dir``."""
+
+
+def _keep(context: click.Context, parameter: click.Parameter, folder: str | None) -> None:
+    context.meta[STATE] = folder
+
+
 def _folder(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path:
-    return configured(file).state_dir / "accounts"
+    return configured(file, state_dir=context.meta.get(STATE)).state_dir / "accounts"
 
 
-where = click.option(
-    "--config",
-    "folder",
-    type=click.Path(path_type=Path),
-    callback=_folder,
-    help="Configuration file (TOML): it says where the keys are.",
-)
+def where(command: Command) -> Command:
+    """``--config --state-dir``: where the keys are; ``appliance serve`` has the same options."""
+    for option in (
+        click.option("--state-dir", is_eager=True, expose_value=False, callback=_keep, help="Where the keys are kept."),
+        click.option(
+            "--config",
+            "folder",
+            type=click.Path(path_type=Path),
+            callback=_folder,
+            help="Configuration file (TOML): it says where the keys are.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def limits(command: Command) -> Command:

@@ -5,33 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from appliance.capture.microphone import Guard
+from appliance.cli.access import headers, key_options
 from appliance.cli.common import configured, fail, log_to_stderr, recognizer_options
+from appliance.cli.paper import Paper
 
 
 @click.command()
-@click.option("--device", default="default", show_default=True, help="ALSA name of the microphone, or a part of it.")
+@click.option("--device", default="default", show_default=True, help="A name of appliance devices, or a part of it.")
 @click.option("--rate", type=int, default=16_000, show_default=True, help="Asked of the card, Hz.")
 @click.option("--url", help="Follow the microphone of a running appliance instead, as in http://box.local:8080.")
-@click.option("--name", default="default", show_default=True, help="With --url: which of its microphones.")
-@click.option("--key", default="listen", help="With --url: an API key that may listen (--microphones).")
+@click.option("--name", help="With --url: which of its microphones; default: the only one.")
+@key_options
 @recognizer_options
 def listen(
-    device: str, rate: int, url: str | None, name: str, key: str,
+    device: str, rate: int, url: str | None, name: str | None, key: str | None, key_file: Path | None,
     file: Path | None, engine: str | None, model: str | None, language: str | None,
 ) -> None:  # fmt: skip
-    """Write down what the microphone hears until Ctrl-C."""
+    """Write down what the microphone hears until Ctrl-C.
+
+    With --url, what a microphone of a running appliance hears. Where keys are needed, the key must be one that may
+    listen to microphones: appliance keys create NAME --microphones.
+    """
+    if url is None and (name is not None or key is not None or key_file is not None):
+        raise click.UsageError("--name, --key and --key-file go with --url")
     config = configured(file, engine=engine, model=model, language=language)
     log_to_stderr("warning")
     with contextlib.suppress(KeyboardInterrupt):
         if url is not None:
-            asyncio.run(_follow(url, name, key))
+            _follow(url, name, headers(key, key_file))
             return
         from appliance.doctor.door import Shut, opened
 
@@ -42,22 +49,15 @@ def listen(
             fail(f"{shut}; {shut.advice}")
 
 
-async def _follow(url: str, name: str, key: str) -> None:
-    from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidStatus, WebSocketException
+def _follow(url: str, name: str | None, given: dict[str, str]) -> None:
+    from appliance.cli.follow import follow, only
+    from appliance.doctor.box import checked
 
-    paper = Paper()
     try:
-        async with connect(f"ws{url.removeprefix('http')}/v1/microphones/{name}?key={key}") as socket:
-            async for message in socket:
-                event = json.loads(message)
-                if event["type"] == "microphone":
-                    paper.note(f"{event['name']}: {event['state']} ({event['reason']})")
-                paper.write(event["type"], event.get("text", ""))
-    except InvalidStatus as error:
-        fail(error.response.body.decode(errors="replace") if error.response.body else str(error))
-    except (OSError, ValueError, WebSocketException) as error:
-        fail(f"{url}: {error}; a URL looks like http://box.local:8080")
+        url = checked(url)
+    except ValueError as error:
+        fail(str(error), 2)
+    asyncio.run(follow(url, only(url, given) if name is None else name, given))
 
 
 async def _open(config: Any, device: str, rate: int, guard: Guard) -> None:
@@ -98,22 +98,3 @@ async def _open(config: Any, device: str, rate: int, guard: Guard) -> None:
         await listener.close()
         await pool.drain(2.0)
         await pool.close()
-
-
-class Paper:
-    """Finals as lines on standard output; on a terminal the partial is rewritten in place before its final."""
-
-    def __init__(self) -> None:
-        self._live = sys.stdout.isatty()
-        self._shown = 0
-
-    def write(self, kind: str, text: str) -> None:
-        if kind == "partial" and self._live:
-            click.echo("\r" + text.ljust(self._shown), nl=False)
-            self._shown = len(text)
-        elif kind == "final":
-            click.echo(("\r" if self._shown else "") + text.ljust(self._shown))
-            self._shown = 0
-
-    def note(self, text: str) -> None:
-        click.echo(f"[{text}]", err=True)

@@ -13,6 +13,10 @@ RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
 """Sample rates in Hz that some dialect or microphone uses."""
 
 
+MULTILINGUAL = "mul"
+"""ISO 639-2 code for several languages: any that the model knows, which one is detected."""
+
+
 class Encoding(enum.StrEnum):
     """Wire encodings of the dialects: little-endian PCM, half and single floats, and G.711."""
 
@@ -90,7 +94,10 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
 
     audio: AudioFormat = AudioFormat()
     languages: tuple[str, ...] = ()
-    """Acceptable languages (ISO 639-1, lower case), preferred first; empty means the appliance's default."""
+    """Languages that may be spoken (ISO 639-1, lower case), preferred first; empty means the device's default.
+
+    With several of them, or with ``MULTILINGUAL``, a multilingual model detects which one is spoken.
+    """
     endpointing: Endpointing = Endpointing()
     partial_ms: int = 250
     """Speech between two partials; 0 means none."""

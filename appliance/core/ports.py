@@ -38,9 +38,11 @@ class Hypothesis(Struct, frozen=True):
     language: str = ""
     """ISO 639-1 code of the language that was recognised; empty for an engine of one language."""
     evidence: Evidence | None = None
-    """Absent for engines that write nothing where nobody speaks."""
+    """Absent for engines that write nothing where nobody speaks. It is about the words after those of ``earlier``."""
     fixed: int | None = None
     """Leading words that later partials of the utterance begin with; ``None`` where the engine cannot promise any."""
+    earlier: tuple[tuple[int, Evidence], ...] = ()
+    """Parts of a long utterance that were decoded before the last one: how many words each has, and its evidence."""
 
     @property
     def text(self) -> str:
@@ -66,6 +68,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     utterance_s: float = 0.0
     """Seconds of audio below which an utterance stays open at a pause, because the engine decodes an utterance as a
     whole and writes better with more of it; 0 ends it at every pause. Its streams are ``DraftStream``."""
+    pre_roll_ms: int = 0
+    """Audio before the first voiced frame that the engine needs at least, whatever a client asks for."""
     fork_safe: bool = True
     """The model is loaded before a process is forked and shared by its children; otherwise each loads its own."""
 
@@ -99,6 +103,10 @@ class Stream(Protocol):
 @runtime_checkable
 class DraftStream(Stream, Protocol):
     """A stream whose final costs so much that it is computed before it is known to be needed."""
+
+    context: tuple[int, ...]
+    """What earlier utterances leave for the decoder of later ones, between utterances; a stream that goes on for
+    another one begins with that of the other."""
 
     def draft(self) -> Hypothesis:
         """The final words if the utterance ends here; ``finish`` returns the same at no cost unless audio follows."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import structs
 
 from appliance.audio.frames import Framer
 from appliance.audio.pcm import PcmDecoder, volume
@@ -37,7 +37,7 @@ from appliance.core.events import (
 from appliance.core.options import AudioFormat, Changes, Mode, SessionOptions
 from appliance.core.plausibility import Voice, plausible
 from appliance.core.ports import DraftStream, Hypothesis, Readable, Recognizer, Samples, Vad
-from appliance.core.stability import Stability
+from appliance.core.segment import Origin, Segment
 
 ACCEPT_FRAMES = 4
 """Frames handed to the recogniser at a time. A fixed number, so that how audio arrives cannot change a result."""
@@ -51,37 +51,6 @@ DRAFT_MARGIN = 1.25
 """A draft is begun so many times earlier than its expected duration before the silence is complete, ..."""
 DRAFT_SLACK = RATE // 20
 """... and so many samples (50 ms) before that, for what else the worker does."""
-
-
-class Origin(Struct, frozen=True):
-    """Where a session begins that continues another one."""
-
-    wire: int = 0
-    """Bytes of input, header included, that came before."""
-    position: int = 0
-    """Samples at 16 kHz that came before."""
-    segment: int = 0
-    """The number of the next final."""
-    quiet: int | None = None
-    """Someone was speaking, which has been told, and has been quiet for this many samples; ``None``: nobody was."""
-
-
-class _Segment:
-    """What is known of the segment that is open, or will be. Samples since session start."""
-
-    def __init__(self, position: int) -> None:
-        self.opened: int | None = None
-        """The first sample the recogniser got of it; ``None`` while nobody has spoken."""
-        self.voice = self.heard_until = position
-        self.quiet: int | None = None
-        """It began in the middle of speech, where a segment that was too long was cut, after so much silence."""
-        self.words: tuple[Word, ...] = ()
-        """Those of its finished utterances."""
-        self.language = ""
-        """That of its last utterance with words, where the engine says it."""
-        self.stability = Stability()
-        self.told = ""
-        """The last partial's text."""
 
 
 class Session:
@@ -113,7 +82,10 @@ class Session:
         self._endpointer = Endpointer(options.endpointing, vad.frame, self._position)
         self._stream = recognizer.stream(options.phrases, options.languages)
         self._drafting = self._stream if isinstance(self._stream, DraftStream) else None
+        if self._drafting is not None:
+            self._drafting.context = start.context
         self._whole = int(recognizer.capabilities.utterance_s * RATE)
+        self._least_pre_roll_ms = recognizer.capabilities.pre_roll_ms
         self._utterance: int | None = None
         self._paused = False
         """The open utterance waits in a pause; audio is held until speech goes on or the utterance ends."""
@@ -124,15 +96,18 @@ class Session:
         self._tail: list[Samples] = []
         self._fed = self._position
         self._segments = start.segment
-        self._segment = _Segment(self._position)
+        self._segment = Segment(self._position)
         if start.quiet is not None:
             self._endpointer.resume(start.quiet)
             self._continue()
 
-    def push(self, data: bytes) -> Iterator[AnyEvent]:
-        """Audio in the client's format, any number of bytes."""
+    def push(self, data: bytes, *, begins: bool = False) -> Iterator[AnyEvent]:
+        """Audio in the client's format, any number of bytes; ``begins``: a message of the client begins with it.
+
+        Raises ``Refused`` (BAD_AUDIO) for a WAV header that contradicts the format.
+        """
         self.consumed += len(data)
-        yield from self._hear(self._resampler.push(self._decoder.push(data)))
+        yield from self._hear(self._resampler.push(self._decoder.push(data, begins=begins)))
         if self._options.acknowledge:
             yield Heard(self.consumed)
 
@@ -151,7 +126,7 @@ class Session:
         self._options = structs.replace(self._options, **known)
         self._endpointer.configure(self._options.endpointing)
         if changes.phrases is not None:
-            speaking = self._utterance is not None
+            speaking = self._utterance is not None and not self._paused
             yield from self._settle()
             self._stream.grammar(changes.phrases)
             if speaking:
@@ -176,12 +151,13 @@ class Session:
     @property
     def origin(self) -> Origin:
         """Where a session may begin that goes on for this one. No later event depends on the bytes before it."""
-        keep, quiet = self._segment.opened, self._segment.quiet
+        keep, quiet, context = self._segment.opened, self._segment.quiet, self._segment.context
         if keep is None:
             keep, quiet = max(self._fed, self._tail_start() - WARM_UP_FRAMES * self._vad.frame), None
+            context = self._drafting.context if self._drafting is not None else ()
         samples = (keep - self._start.position) * self._wire.rate // RATE
-        wire = self._start.wire + self._decoder.header + samples * self._wire.frame_bytes
-        return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet)
+        wire = self._start.wire + self._decoder.skipped(samples) + samples * self._wire.frame_bytes
+        return Origin(max(self._start.wire, min(wire, self.consumed)), keep, self._segments, quiet, context)
 
     def _read(self, audio: AudioFormat) -> None:
         self._wire = audio
@@ -280,7 +256,7 @@ class Session:
         return self._position - sum(map(len, self._tail))
 
     def _pre_roll(self) -> int:
-        return self._options.endpointing.pre_roll_ms * RATE // 1000
+        return max(self._options.endpointing.pre_roll_ms, self._least_pre_roll_ms) * RATE // 1000
 
     def _open(self, voice: int) -> None:
         """Begin an utterance with the pre-roll before ``voice``, as far as it is not yet with the recogniser."""
@@ -292,6 +268,8 @@ class Session:
         self._voice = Voice(self._voice.recent)
         if self._segment.opened is None:
             self._segment.opened, self._segment.voice = start, voice
+            if self._drafting is not None:
+                self._segment.context = self._drafting.context
 
     def _advance(self, samples: int) -> Iterator[AnyEvent]:
         self._since_partial += samples
@@ -337,8 +315,16 @@ class Session:
         self._utterance, self._paused = None, False
 
     def _trusted(self, heard: Hypothesis) -> tuple[Word, ...]:
-        """Return the words, or none when the evidence says that nobody spoke."""
-        return heard.words if heard.evidence is None or plausible(heard.evidence, self._voice) else ()
+        """Return the words without those of parts whose evidence says that nobody spoke."""
+        words: list[Word] = []
+        at = 0
+        for count, evidence in heard.earlier:
+            if plausible(evidence, self._voice):
+                words += heard.words[at : at + count]
+            at += count
+        if heard.evidence is None or plausible(heard.evidence, self._voice):
+            words += heard.words[at:]
+        return tuple(words)
 
     def _timed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words of the utterance, timed from session start."""
@@ -353,10 +339,13 @@ class Session:
     def _partial(self, latest: Hypothesis) -> Iterator[Partial]:
         """The segment's settled words and the latest ones of its open utterance, if that is news."""
         segment = self._segment
-        words = (*segment.words, *self._timed(self._trusted(latest)))
-        fixed = None if latest.fixed is None else len(segment.words) + latest.fixed
+        trusted = self._timed(self._trusted(latest))
+        words = (*segment.words, *trusted)
+        fixed = None
+        if latest.fixed is not None:
+            fixed = len(segment.words) + max(0, latest.fixed - (len(latest.words) - len(trusted)))
         shown, stable = segment.stability.update(words, self._position, fixed)
-        text = joined(shown, segment.language)
+        text = joined(shown, latest.language or segment.language or self._language)
         if text and text != segment.told:
             segment.told = text
             yield Partial(self._segments, text, shown, stable, segment.voice, self._position)
@@ -364,7 +353,7 @@ class Session:
     def _end_segment(self, cause: Cause) -> Iterator[AnyEvent]:
         if self._utterance is not None:
             self._finish_utterance()
-        segment, self._segment = self._segment, _Segment(self._position)
+        segment, self._segment = self._segment, Segment(self._position)
         words = segment.words
         if not words and not segment.told:
             return

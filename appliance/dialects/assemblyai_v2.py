@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from appliance.core.events import AnyEvent, Cause, Closed, Committed, Final, Partial, milliseconds, seconds
 from appliance.core.options import AudioFormat, Changes, Encoding, Limits, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem
+from appliance.core.riff import audio_bytes
 from appliance.dialects.base import (
     Answer,
     Command,
@@ -35,6 +36,7 @@ from appliance.dialects.base import (
     Send,
     SessionInfo,
     TokenWish,
+    api_key,
     hangup,
     said,
     single,
@@ -268,14 +270,14 @@ class AssemblyAIv2:
         """Audio, checked as a message of its own; the limits are the owner's."""
         if len(data) < self._audio.frame_bytes:
             raise _Bad(4034)
-        samples = _without_header(data)
-        long = len(samples) * 1000 / self._audio.bytes_per_second
+        size = audio_bytes(data)
+        long = size * 1000 / self._audio.bytes_per_second
         shortest, longest = self._limits.shortest_frame_ms, self._limits.longest_frame_ms
         if longest is not None and long > longest:
             raise _Bad(4033, f"{long:g} ms in one message, at most {longest:g}")
         if shortest is not None and long < shortest:
             raise _Bad(4032, f"{long:g} ms in one message, at least {shortest:g}")
-        return [Hear(samples)] if samples else []
+        return [Hear(data)]
 
     def _obey(self, message: _Message) -> list[Command | Effect]:
         if message == _Message():
@@ -314,7 +316,7 @@ class AssemblyAIv2:
 
 def _keys(headers: Mapping[str, str], token: str = "") -> tuple[str, ...]:
     """The token first: a client that has one sends no key. Keys come raw; some HTTP libraries put Bearer before."""
-    key = re.sub(r"(?i)^bearer(\s+|$)", "", headers.get("authorization", "").strip())
+    key = api_key(headers.get("authorization", ""))
     return tuple(one for one in (token.strip(), key) if one)
 
 
@@ -371,19 +373,6 @@ def _from_base64(text: str) -> bytes:
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except ValueError as error:
         raise _Bad(4101, f"audio_data is no base64: {error}") from error
-
-
-def _without_header(data: bytes) -> bytes:
-    """The samples of a message that is a whole WAV file, as all are that RecordRTC makes in a browser."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return data
-    at = 12
-    while at + 8 <= len(data):
-        if data[at : at + 4] == b"data":
-            return data[at + 8 :]
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8 + size + size % 2
-    return data
 
 
 def _ending(problem: Problem) -> tuple[Send, Hangup]:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from appliance.core.events import AnyEvent, Cause, Closed, Final, Partial, milliseconds, seconds
 from appliance.core.options import Changes, Limits, SessionOptions
 from appliance.core.problems import Kind, Problem, Refused
+from appliance.core.riff import audio_bytes
 from appliance.dialects.assemblyai_v3_query import (
     CONTAINERS,
     FIXED,
@@ -268,12 +269,13 @@ class AssemblyAIv3:
     def _frame(self, data: bytes) -> list[Command | Effect]:
         if not data:
             return []
-        length = 1000 * len(data) / self._audio.bytes_per_second
+        size = audio_bytes(data)
+        length = 1000 * size / self._audio.bytes_per_second
         least, most = first(self._limits.shortest_frame_ms, 0.0), first(self._limits.longest_frame_ms, float("inf"))
         if not self._compressed and not least <= length <= most:
             expected = f"Expected between {least:g} and {most:g} ms"
             return [*_error(3007, f"Input Duration Error: {length:.1f} ms. {expected}")]
-        self._heard += len(data)
+        self._heard += size
         return [Hear(data)]
 
     def _message(self, text: str) -> list[Command | Effect]:

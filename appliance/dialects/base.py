@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from appliance.core.options import AudioFormat, Changes, Endpointing, Limits, Se
 from appliance.core.problems import Kind, Problem
 
 REASON_BYTES = 123
+BEARER = re.compile(r"^bearer(\s+|$)", re.IGNORECASE)
 
 
 class Handshake(Struct, frozen=True):
@@ -235,6 +237,11 @@ def hangup(code: int, reason: str) -> Hangup:
     return Hangup(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
 
 
+def api_key(authorization: str) -> str:
+    """Return the key in an ``Authorization`` header, with or without ``Bearer`` in any case (RFC 9110, 11.1)."""
+    return BEARER.sub("", authorization.strip()).strip()
+
+
 def single(query: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Each parameter once; the last one counts."""
     return dict(query)
@@ -264,6 +271,7 @@ __all__ = [
     "TokenWish",
     "Transcript",
     "Upload",
+    "api_key",
     "hangup",
     "said",
     "single",

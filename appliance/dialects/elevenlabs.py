@@ -18,6 +18,7 @@ from msgspec import Struct
 from appliance.core.events import RATE, AnyEvent, Cause, Closed, Committed, Final, Partial, Word, milliseconds, seconds
 from appliance.core.options import Limits
 from appliance.core.problems import Kind, Problem, Refused
+from appliance.core.riff import audio_bytes
 from appliance.dialects.base import (
     Answer,
     Command,
@@ -105,7 +106,7 @@ class _Chunk(Struct, frozen=True):
     audio_base_64: str
     message_type: str = CHUNK
     commit: bool | None = False
-    sample_rate: float | None = None
+    sample_rate: float | str | None = None
     previous_text: str | None = None
 
 
@@ -252,19 +253,21 @@ class ElevenLabs:
 
     def _obey(self, chunk: _Chunk) -> Iterator[Command | Effect]:
         query = self._query
-        if chunk.sample_rate not in (None, query.audio.rate):
-            raise _bad(f"sample_rate {chunk.sample_rate:g} does not fit audio_format {query.audio_format}")
-        if len(chunk.audio_base_64) // 4 * 3 > self._longest_chunk:
+        rate = chunk.sample_rate if isinstance(chunk.sample_rate, str | None) else f"{chunk.sample_rate:.10g}"
+        if rate is not None and rate.strip() != str(query.audio.rate):
+            raise _bad(f"sample_rate {rate[:20]} does not fit audio_format {query.audio_format}")
+        encoded = "".join(chunk.audio_base_64.split())  # Android's encoder and MIME break lines (RFC 2045, 6.8)
+        if len(encoded) // 4 * 3 > self._longest_chunk:
             raise Refused(Kind.MESSAGE_TOO_BIG, f"the audio of a chunk has at most {self._longest_chunk} bytes")
         try:
-            audio = base64.b64decode(chunk.audio_base_64, validate=True)
+            audio = base64.b64decode(encoded, validate=True)
         except ValueError as error:
             raise _bad("audio_base_64 is not base64") from error
         if chunk.previous_text:
             if self._received:
                 raise _bad("previous_text goes with the first audio only")
             yield said(_Warning("previous_text is not honoured here: the recogniser takes no context"))
-        self._received += len(audio)
+        self._received += audio_bytes(audio)
         if audio:
             yield Hear(audio)
         if chunk.commit:

@@ -13,7 +13,15 @@ import msgspec
 from msgspec import Struct, structs
 
 from appliance.core.events import AnyEvent, Closed, Word, seconds
-from appliance.core.options import RATES, AudioFormat, Endpointing, Limits, Milliseconds, SessionOptions
+from appliance.core.options import (
+    MULTILINGUAL,
+    RATES,
+    AudioFormat,
+    Endpointing,
+    Limits,
+    Milliseconds,
+    SessionOptions,
+)
 from appliance.core.problems import Kind, Problem
 from appliance.dialects.base import (
     Command,
@@ -30,6 +38,7 @@ from appliance.dialects.base import (
     Refusal,
     Send,
     SessionInfo,
+    api_key,
     hangup,
     said,
 )
@@ -88,6 +97,12 @@ def _taken(query: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
     return {name: query.pop(name) for name in kind.__struct_fields__ if name in query}
 
 
+def _languages(asked: str) -> tuple[str, ...]:
+    """Return the languages of the parameter ``language``: one code, several with commas, or "auto" for any."""
+    codes = tuple(code.strip().lower() for code in asked.split(",") if code.strip())
+    return (MULTILINGUAL,) if "auto" in codes else codes
+
+
 class Native:
     """One connection."""
 
@@ -118,13 +133,13 @@ class Native:
             return cls.refuse(Problem(Kind.BAD_RATE, detail), handshake)
         options = SessionOptions(
             audio=audio,
-            languages=(asked.language.lower(),) if asked.language else (),
+            languages=_languages(asked.language or ""),
             endpointing=endpointing,
             partial_ms=asked.partial_ms,
             phrases=asked.phrase,
             numerals=asked.numerals,
         )
-        key = asked.key or handshake.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        key = asked.key or api_key(handshake.headers.get("authorization", ""))
         return Opening(
             dialect=cls(),
             options=options,

@@ -168,7 +168,7 @@ def _raw(content_type: str) -> AudioFormat | None:
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media not in RAW_MEDIA:
         return None
-    named = dict(parameter.partition("=")[::2] for parameter in parameters)
+    named = {name.strip(): value.strip().strip('"') for name, _, value in (each.partition("=") for each in parameters)}
     rate, channels = named.get("rate", "16000"), named.get("channels", "1")
     if rate not in map(str, RATES) or channels not in ("1", "2"):
         raise Refused(Kind.BAD_RATE, f"rate is one of {', '.join(map(str, RATES))}; channels 1 or 2")

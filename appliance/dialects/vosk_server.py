@@ -29,6 +29,7 @@ from appliance.dialects.base import (
     Refusal,
     Send,
     SessionInfo,
+    api_key,
     hangup,
     said,
 )
@@ -43,9 +44,9 @@ OUTSTANDING = 10_000
 """Messages without an answer, at most: twice what a minute in pieces of 10 ms needs."""
 ANONYMOUS = "anonymous"
 """The key of a client that has none; good in an open house only."""
-BEARER = re.compile("bearer +", re.IGNORECASE)
-EOF = b'{"eof" : 1}'
-"""As a binary message it is what the C++ server takes, and what pipes through ``websocat --binary`` send."""
+EOF_BYTES = 64
+"""A longer binary message is audio. The C++ server takes ``{"eof" : 1}`` as a binary message, which pipes through
+``websocat --binary`` send; other clients spell the JSON otherwise."""
 
 STATUS: dict[Kind, int] = {
     Kind.NO_KEY: 401,
@@ -143,7 +144,7 @@ class VoskServer:
             phrases=_phrases(asked) or (),
             acknowledge=True,
         )
-        key = asked.key or BEARER.sub("", handshake.headers.get("authorization", "")).strip()
+        key = asked.key or api_key(handshake.headers.get("authorization", ""))
         return Opening(dialect=cls(asked), options=options, limits=handshake.limits, keys=(key or ANONYMOUS,))
 
     @classmethod
@@ -160,7 +161,7 @@ class VoskServer:
             return []
         if isinstance(message, str):
             return self._command(message)
-        if message == EOF:
+        if _is_eof(message):
             return self._finish()
         self._received += len(message)
         return self._owe(_Owed(self._received), *([Hear(message)] if message else []))
@@ -270,6 +271,16 @@ class VoskServer:
             return said(_Result(text, timed))
         confidence = min((final.confidence for final in finals), default=1.0)
         return said({"alternatives": [_Result(text, timed, round(confidence, 6))]})
+
+
+def _is_eof(message: bytes) -> bool:
+    """Tell whether a binary message is the JSON object ``{"eof": 1}``, in any spelling, and not audio."""
+    if len(message) > EOF_BYTES or not message.lstrip().startswith(b"{"):
+        return False
+    try:
+        return "eof" in msgspec.json.decode(message, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return False
 
 
 def _phrases(config: _Config) -> tuple[str, ...] | None:

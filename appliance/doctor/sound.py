@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from appliance.capture import devices
+from appliance.capture import devices, names
 from appliance.capture.devices import CaptureError, Device
 from appliance.capture.microphone import Guard
 from appliance.config import MicrophoneConfig
@@ -116,13 +116,11 @@ def _found(box: Box) -> list[tuple[str, str, str]]:
 
 
 def _state(microphone: MicrophoneConfig, cards: list[Device]) -> tuple[str, str]:
-    free = [card for card in cards if not card.busy]
-    index = devices.find(microphone.device, dict(enumerate(free)))
-    if index is not None:
-        card = free[index]
+    card = names.find(microphone.device, cards)
+    if card is not None and card.busy:
+        return "busy", f"{microphone.name} ({microphone.device}): {card.name} is used by another program"
+    if card is not None:
         return "free", f"{microphone.name} ({microphone.device}): {card.name}, {card.rate} Hz, {card.channels} channels"
-    if held := next((card for card in cards if card.busy and devices.holds(microphone.device, card)), None):
-        return "busy", f"{microphone.name} ({microphone.device}): {held.name} is used by another program"
     others = ", ".join(card.name for card in cards) or "none"
     return "absent", f"{microphone.name} ({microphone.device}): not there; there are: {others}"
 

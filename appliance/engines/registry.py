@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 
 from msgspec import Struct
 
@@ -47,6 +48,11 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 
 class EngineError(Exception):
     """A recogniser cannot be had; the message says why and what to do."""
+
+
+def generates_code(engine: str) -> bool:
+    """Tell whether an engine's library generates machine code here: oneDNN of CTranslate2 does on x86-64."""
+    return engine == "whisper" and platform.machine() == "x86_64"
 
 
 def load(spec: ModelSpec) -> Recognizer:

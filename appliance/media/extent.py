@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from appliance.audio.mpeg import mp3_frame
-from appliance.audio.pcm import HEADER_LIMIT, riff_header
+from appliance.core.riff import HEADER_LIMIT, riff_header
 from appliance.media.ebml import elements
 from appliance.media.readable import Readable
 

@@ -12,7 +12,8 @@ import enum
 
 from msgspec import Struct
 
-from appliance.packs.catalogue import KIOSK, MULTILINGUAL, Pack, named
+from appliance.core.options import MULTILINGUAL
+from appliance.packs.catalogue import KIOSK, Pack, named
 
 
 class Origin(enum.Enum):

@@ -10,6 +10,7 @@ import re
 
 from msgspec import Struct
 
+from appliance.core.options import MULTILINGUAL
 from appliance.packs.published import wheel_sources, whisper_sources
 from appliance.packs.sources import Archive, Source
 
@@ -19,8 +20,6 @@ MIT = "MIT"
 UNKNOWN = ""
 KIOSK = "kiosk-words"
 """A closed vocabulary, for commands and digits."""
-MULTILINGUAL = "mul"
-"""ISO 639-2 code for a model of several languages."""
 
 VOSK_CODES = {"cn": "zh", "kz": "kk", "ua": "uk", "vn": "vi"}
 """Country codes that Vosk's names use where ISO 639-1 has another language code."""

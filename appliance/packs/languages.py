@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from appliance.core.options import MULTILINGUAL
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
 from appliance.packs.catalogue import for_language
@@ -20,19 +21,26 @@ MULTILINGUAL_PACK = "faster-whisper-base"
 
 
 def choose(languages: tuple[str, ...], loaded: Iterable[Capabilities], default: str) -> Capabilities:
-    """Return the model for the first language that has one; the one named ``default`` when any language will do.
+    """Return the model for a session; the one named ``default`` when any language will do.
 
-    A model of that language alone comes before a multilingual one, and ``default`` first among equals. Raises
-    ``Refused`` with the names of the packs to install when none of the languages can be served.
+    ``languages``: those that may be spoken, preferred first; with several of them, a model that writes more of them
+    wins, because it can tell which one is spoken. ``MULTILINGUAL`` stands for all that a model knows. Among equals a
+    model of one language comes first, then ``default``. Raises ``Refused`` with the name of the pack to install when
+    none of the languages can be served.
     """
     models = sorted(loaded, key=lambda model: model.model != default)
     if not models:
         raise Refused(Kind.NOT_READY, "no model could be loaded")
     if not languages:
         return models[0]
-    for language in languages:
-        if serving := [model for model in models if model.serves(language)]:
-            return min(serving, key=_multilingual)
+
+    def rank(model: Capabilities) -> tuple[int, int, bool]:
+        served = [number for number, language in enumerate(languages) if _serves(model, language)]
+        return -len(served), min(served, default=len(languages)), _multilingual(model)
+
+    best = min(models, key=rank)
+    if rank(best)[0]:
+        return best
     packs = [pack for pack in map(pack_for, languages) if pack]
     wanted = ", ".join(languages)
     if packs:
@@ -40,10 +48,14 @@ def choose(languages: tuple[str, ...], loaded: Iterable[Capabilities], default: 
     raise Refused(Kind.NO_MODEL, f"{wanted}; no published pack is known, install your own from a folder or zip file")
 
 
+def _serves(model: Capabilities, language: str) -> bool:
+    return _multilingual(model) if language == MULTILINGUAL else model.serves(language)
+
+
 def pack_for(language: str) -> str:
     """Return the name of the pack to install for a language (ISO 639-1); empty when none is known."""
     own = next((pack.name for pack in for_language(language)), "")
-    return own or MULTILINGUAL_PACK * (language in WHISPER_LANGUAGES)
+    return own or MULTILINGUAL_PACK * (language in WHISPER_LANGUAGES or language == MULTILINGUAL)
 
 
 def _multilingual(model: Capabilities) -> bool:

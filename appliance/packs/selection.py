@@ -13,9 +13,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from appliance.core.options import MULTILINGUAL
 from appliance.engines.registry import EngineError, ModelSpec
 from appliance.packs.accuracy import accuracy_words, error_of, words_of
-from appliance.packs.catalogue import CATALOGUE, KIOSK, MULTILINGUAL, Pack, named
+from appliance.packs.catalogue import CATALOGUE, KIOSK, Pack, named
 from appliance.packs.choice import Cost, choose, too_slow
 from appliance.packs.languages import WHISPER_LANGUAGES, pack_for
 from appliance.packs.layout import engine_of

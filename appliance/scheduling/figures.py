@@ -50,7 +50,8 @@ def fingerprint(spec: ModelSpec, machine: str, cores: float) -> str:
                 found = path.stat()
                 files.append((str(path.relative_to(spec.path)), found.st_size, found.st_mtime_ns))
     libraries = [_version(name) for name in LIBRARIES.get(spec.engine, "").split()]
-    facts = (spec.name, spec.engine, libraries, _version("speech-appliance"), spec.script, files)
+    work = (spec.context, spec.partial_share, spec.script)
+    facts = (spec.name, spec.engine, libraries, _version("speech-appliance"), work, files)
     return hashlib.sha256(msgspec.json.encode((facts, machine, round(cores, 3)))).hexdigest()[:16]
 
 

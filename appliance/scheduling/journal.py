@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.messages import Audio, Entry, Report
 
 
@@ -96,7 +96,8 @@ class Journal:
                     again.append((start, entry))
             elif start + len(entry.data) > self.safe:
                 cut = max(0, self.safe - start)
-                again.append((start + cut, structs.replace(entry, data=entry.data[cut:]) if cut else entry))
+                rest = structs.replace(entry, data=entry.data[cut:], begins=False) if cut else entry
+                again.append((start + cut, rest))
         self._sent.clear()
         self._waiting = again
         self.consumed = self._sent_bytes = self.safe

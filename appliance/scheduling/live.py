@@ -94,11 +94,11 @@ class LiveSession:
         return max(self.journal.consumed, self._replay_until) / self.options.audio.bytes_per_second
 
     def push(self, data: bytes) -> None:
-        """Audio, any number of bytes; kept until it cannot matter any more."""
+        """One message of audio, any number of bytes; kept until it cannot matter any more."""
         self.lag.arrived(len(data), now())
         for start in range(0, len(data), self._piece):
             piece = data if len(data) <= self._piece else data[start : start + self._piece]
-            self._append(Audio(self.sid, self.journal.seq, piece))
+            self._append(Audio(self.sid, self.journal.seq, piece, begins=start == 0))
         if self.journal.backlog > self._inbox:
             self._room.clear()
 

@@ -12,7 +12,7 @@ from appliance.core.events import AnyEvent
 from appliance.core.options import Changes, SessionOptions
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Problem
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.engines.registry import ModelSpec
 
 # daemon -> worker. ``seq`` numbers the entries of one session, so that a worker can say how far it has come.
@@ -31,6 +31,8 @@ class Audio(Struct, frozen=True, tag="audio"):
     sid: int
     seq: int
     data: bytes
+    begins: bool = False
+    """A message of the client begins with ``data``, which may be a WAV header."""
 
 
 class Commit(Struct, frozen=True, tag="commit"):

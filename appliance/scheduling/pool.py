@@ -56,8 +56,9 @@ class Pool:
         """Why nobody is let in yet, if so."""
         usable = cores.usable()
         self.usable = min(usable, settings.workers) if settings.workers else usable
-        """Cores that may be computed on."""
+        """Cores that may be computed on; once the models are loaded, no more than there is memory for workers."""
         self.cores = settings.workers or math.ceil(usable)
+        """Workers that share sessions at most."""
         self.budget = Budget(self.usable, settings.streams, settings.headroom)
         self._ease = Ease()
         self._default = default
@@ -72,10 +73,17 @@ class Pool:
     async def start(self) -> None:
         """Load the models; returns when the pool is warm, or as warm as it will be (see ``models`` and ``broken``)."""
         await self._launcher.start()
-        self._crew.size = min(self.cores, self._fitting())
+        self._bound(self._fitting())
         self._watch = asyncio.create_task(self._look_after())
         if self.models:
             self._crew.hire(exclusive=False)
+
+    def _bound(self, workers: int) -> None:
+        """Compute in so many workers at most; each of them uses one core."""
+        if workers < self.cores:
+            log.info("memory holds %d workers, the processor could feed %d", workers, self.cores)
+            self.cores = self._crew.size = workers
+            self.usable = self.budget.cores = min(self.usable, workers)
 
     def _fitting(self) -> int:
         """Return how many workers the memory holds, where each must load a model of its own."""

@@ -22,7 +22,7 @@ from typing import BinaryIO
 import msgspec
 
 from appliance.core.ports import Recognizer, VadModel
-from appliance.engines.registry import EngineError, detector, load
+from appliance.engines.registry import EngineError, detector, generates_code, load
 from appliance.memory import settle
 from appliance.scheduling.messages import (
     Alive,
@@ -37,6 +37,7 @@ from appliance.scheduling.messages import (
     Unforked,
 )
 from appliance.scheduling.worker import Worker
+from appliance.system.protection import generated_code_is_refused, refuse_generated_code
 
 TOLD = 4_000
 """Bytes of an error that a pipe takes without a reader."""
@@ -51,6 +52,8 @@ def main() -> None:
     # these are for the daemon, even when the whole group gets them; its closed sockets end the others
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    if not any(generates_code(spec.engine) for spec in plan.models):
+        refuse_generated_code()
     recognizers = _load(plan, told)
     try:
         voice = detector(plan.detector)
@@ -68,6 +71,11 @@ def _load(plan: Plan, told: BinaryIO) -> dict[str, Recognizer]:
     for spec in plan.models:
         _tell(told, Loading(spec.name))
         try:
+            if generates_code(spec.engine) and generated_code_is_refused():
+                raise EngineError(
+                    f"the model {spec.name} cannot be used: its engine generates code on this processor, which this "
+                    "service may not; install the newest package, or set MemoryDenyWriteExecute=no for the unit"
+                )
             recognizer = load(spec)
             if not recognizer.capabilities.fork_safe:
                 try_out(recognizer)
@@ -92,7 +100,7 @@ def try_out(recognizer: Recognizer) -> None:
         except MemoryError:
             os.write(writing, b"there is too little memory to load it")
         except BaseException as error:
-            os.write(writing, str(error).encode(errors="replace")[:TOLD])
+            os.write(writing, (str(error) or type(error).__name__).encode(errors="replace")[:TOLD])
         finally:
             os._exit(status)
     os.close(writing)

@@ -15,7 +15,8 @@ from appliance.core.events import AnyEvent, SpeechEnded
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Recognizer, VadModel
 from appliance.core.problems import Kind, Problem, Refused
-from appliance.core.session import Origin, Session
+from appliance.core.segment import Origin
+from appliance.core.session import Session
 from appliance.memory import trim
 from appliance.scheduling.lag import NEWS_S
 from appliance.scheduling.measure import measure
@@ -70,9 +71,10 @@ class _Slot:
         entry = self.inbox[0]
         match entry:
             case Audio(data=data):
+                begins = entry.begins and self._offset == 0
                 piece = data if len(data) <= self._piece else data[self._offset : self._offset + self._piece]
                 self._offset += len(piece)
-                yield from self.session.push(piece)
+                yield from self.session.push(piece, begins=begins)
                 if self._offset < len(data):
                     return
                 self._offset = 0

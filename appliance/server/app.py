@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from msgspec import structs
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,10 +22,11 @@ from appliance.accounts.gate import Accounts
 from appliance.core.options import Endpointing, Limits
 from appliance.core.problems import Kind, Problem, Refused
 from appliance.dialects import DIALECTS
-from appliance.dialects.base import Dialect
+from appliance.dialects.base import Dialect, api_key
 from appliance.scheduling.pool import Pool
-from appliance.server import kiosk
+from appliance.server import kiosk, readiness
 from appliance.server.connection import Connection, address_of, hold_back
+from appliance.server.cors import EndpointCors
 from appliance.server.endpoints import Endpoints
 from appliance.server.feed import Feed
 from appliance.server.hosts import Hosts, KnownHosts
@@ -33,6 +35,7 @@ from appliance.server.metrics import Metrics, Sources
 from appliance.server.origins import ANY, KnownOrigins, same_origin
 from appliance.server.sessions import Sessions
 from appliance.server.spool import SpoolRoom
+from appliance.server.unserved import Unserved, upgrades
 
 UPLOAD_BYTES = 256 << 20
 FEEDS = "microphones"
@@ -61,17 +64,20 @@ class Service:
         room: SpoolRoom | None = None,
         hosts: Hosts | None = None,
         origins: Collection[str] = (ANY,),
+        readers: Collection[str] = (),
     ) -> None:
         """``limits`` are the dialects' by name, where they are not their own; ``upload_bytes`` bounds one file.
 
         ``room`` bounds the files of all uploads together.
 
         ``detail`` is what the health page tells beside what the server knows itself, ``sources`` what the metrics do.
-        ``hosts`` are the names of the device, ``origins`` those of the foreign pages that may use it.
+        ``hosts`` are the names of the device, ``origins`` those of the foreign pages that may use it, ``readers`` of
+        those that may read the answers of the dialects' HTTP endpoints (CORS).
         """
         self.draining = False
         self.sessions = Sessions(pool, accounts)
-        self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, sources or Sources())
+        self._sources = sources or Sources()
+        self.metrics = Metrics(pool, feeds, lag, self.sessions.refusals.counts, self._sources)
         self._pool = pool
         self._accounts = accounts
         self._feeds = feeds
@@ -84,6 +90,7 @@ class Service:
         self._detail = detail
         self._hosts = hosts or Hosts()
         self._origins = origins
+        self._readers = readers
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -97,13 +104,17 @@ class Service:
             *self._extra,
         ]
         routes += [WebSocketRoute(path, self._stream(dialect)) for dialect in DIALECTS for path in dialect.paths]
-        routes += self._endpoints.routes(DIALECTS)
+        endpoints = list(self._endpoints.routes(DIALECTS))
+        routes += [*endpoints, *upgrades(routes)]
         middleware = [
             Middleware(KnownHosts, hosts=self._hosts),
             Middleware(KnownOrigins, allowed=self._origins),
             Middleware(SingleSlashes),
+            Middleware(EndpointCors, routes=endpoints, origins=self._readers),
         ]
-        return Starlette(routes=routes, middleware=middleware)
+        app = Starlette(routes=routes, middleware=middleware)
+        app.router.default = Unserved(routes)
+        return app
 
     def configure(self, endpointing: Endpointing, limits: Mapping[str, Limits]) -> None:
         """For the sessions that begin from now on."""
@@ -146,18 +157,23 @@ class Service:
         )
 
     async def _readyz(self, request: Request) -> Response:
-        """200 once a model is loaded and warm, else 503 with the reason."""
+        """200 when a client can open a stream now, else 503 with the reason; the state of each component beside it."""
         pool = self._pool
-        ready = pool.ready and not self.draining
+        components = {
+            "models": readiness.models(pool),
+            "microphones": readiness.microphones(
+                [feed.describe() for feed in self._feeds.values()], detailed=self._local(request)
+            ),
+            "tls": readiness.tls(self._sources.expires()),
+        }
+        ready, reason = readiness.overall(components, draining=self.draining)
         body: dict[str, Any] = {
             "ready": ready,
+            "components": msgspec.to_builtins(components),
             "models": [structs.asdict(model) for model in pool.models.values()],
             "broken": pool.broken,
         }
-        if not ready:
-            said = pool.held or "; ".join(pool.broken.values()) or "loading"
-            body["reason"] = "shutting down" if self.draining else said
-        return JSONResponse(body, 200 if ready else 503)
+        return JSONResponse(body if ready else {**body, "reason": reason}, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         """How often words come tells when somebody speaks, so the network needs a key."""
@@ -208,7 +224,7 @@ class Service:
         if origin and not same_origin(origin, host):
             return JSONResponse({"error": "a page of another origin may not listen"}, 403)
         if self._guarded:
-            key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("key")
+            key = api_key(request.headers.get("authorization", "")) or request.query_params.get("key")
             try:
                 request.state.account = self._accounts.check((key,) if key else (), address_of(request))
             except Refused as refused:

@@ -18,6 +18,7 @@ from appliance.accounts.gate import Lease
 from appliance.core.events import AnyEvent, Closed, Committed, Partial
 from appliance.core.pace import Pace
 from appliance.core.problems import Kind, Problem
+from appliance.core.riff import audio_bytes
 from appliance.dialects.base import (
     Command,
     Commit,
@@ -360,7 +361,7 @@ class Conversation:
         if self._ending:
             return
         now = time.monotonic()
-        seconds = len(data) / self._session.options.audio.bytes_per_second
+        seconds = audio_bytes(data) / self._session.options.audio.bytes_per_second
         if self._pace.audio(seconds, now):
             self._sooner.set()
         if not self.lease.spend(seconds):

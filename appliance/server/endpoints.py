@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from msgspec import structs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from appliance.accounts.gate import Accounts
 from appliance.core.options import Endpointing, Limits
@@ -63,7 +63,7 @@ class Endpoints:
         """For the requests that come from now on."""
         self._endpointing, self._limits = endpointing, limits
 
-    def routes(self, dialects: tuple[type[Dialect], ...]) -> Iterator[BaseRoute]:
+    def routes(self, dialects: tuple[type[Dialect], ...]) -> Iterator[Route]:
         """One for each."""
         for dialect in dialects:
             for endpoint in dialect.endpoints:

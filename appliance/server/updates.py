@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from appliance.accounts.gate import Accounts
 from appliance.core.problems import Kind, Refused
+from appliance.dialects.base import api_key
 from appliance.server.connection import address_of, hold_back
 from appliance.server.spool import SpoolRoom
 from appliance.server.uploads import fill
@@ -93,7 +94,7 @@ class Updates:
 
     async def _admit(self, request: Request) -> None:
         """Only a key that may; in the header, where no page of another origin can put it."""
-        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        key = api_key(request.headers.get("authorization", ""))
         try:
             account = self._accounts.check((key,) if key else (), address_of(request))
         except Refused as refused:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.vad.gain import Gain
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -49,13 +51,15 @@ class Silero:
         self._network = network
         self._h = self._c = np.zeros(STATE, np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
+        self._gain = Gain()
 
     def probabilities(self, frames: NDArray[np.int16]) -> list[float]:
         """Voice probability of each 32 ms frame, shape ``(n, 512)``; the grouping does not change the result."""
         if not len(frames):
             return []
         rows = np.empty((len(frames), CONTEXT + FRAME), np.float32)
-        np.multiply(frames, np.float32(1 / 32_768), out=rows[:, CONTEXT:])
+        np.multiply(frames, self._gain.factors(frames) / np.float32(32_768), out=rows[:, CONTEXT:])
+        np.clip(rows[:, CONTEXT:], -1.0, 1.0, out=rows[:, CONTEXT:])
         rows[0, :CONTEXT] = self._context
         rows[1:, :CONTEXT] = rows[:-1, -CONTEXT:]
         self._context = rows[-1, -CONTEXT:].copy()

@@ -44,6 +44,19 @@ def test_what_root_makes_belongs_to_the_owner_of_the_place(tmp_path):
         assert (path.stat().st_uid, path.stat().st_gid) == (4321, 8765)
 
 
+def test_replace_in_a_folder_of_ones_own_calls_no_chown(tmp_path, monkeypatch):
+    """The units that update the program may not call it (``SystemCallFilter=~@privileged``)."""
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    monkeypatch.setattr(os, "chown", refused)
+    disk.make_private(tmp_path / "folder")
+    disk.replace(tmp_path / "folder" / "file", b"new")
+    assert (tmp_path / "folder" / "file").read_bytes() == b"new"
+
+
 def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "a"
     disk.replace(path, b"old")

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio import pcm
-from appliance.audio.pcm import HEADER_LIMIT, PcmDecoder, as_float, as_int16, clipped, level, riff_header
+from appliance.audio.pcm import PcmDecoder, as_float, as_int16, clipped, level
 from appliance.core.options import WIDTH, AudioFormat, Encoding
-from tests.sound import encode, pieces, wav
+from appliance.core.problems import Kind, Refused
+from appliance.core.riff import HEADER_LIMIT, riff_header
+from tests.sound import encode, pieces, wav, wav_header
 
 NAN, INF = float("nan"), float("inf")
 
@@ -121,11 +123,13 @@ HEADED = wav(np.empty(0, np.int16))
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("encoding", Encoding)
 @given(
-    data=st.one_of(st.binary(max_size=80), st.binary(max_size=40).map(lambda data: HEADED + data)),
+    headed=st.booleans(),
+    data=st.binary(max_size=80),
     cuts=st.lists(st.integers(0, 120), max_size=6),
 )
-def test_cutting_changes_nothing(encoding, channels, data, cuts):
+def test_cutting_changes_nothing(encoding, channels, headed, data, cuts):
     audio = AudioFormat(encoding, 16_000, channels)
+    data = (wav_header(audio) if headed else b"") + data
     whole, cut = PcmDecoder(audio), PcmDecoder(audio)
     expected = np.concatenate((whole.push(data), whole.flush()))
     got = np.concatenate([*(cut.push(piece) for piece in pieces(data, cuts)), cut.flush()])
@@ -225,6 +229,59 @@ def test_the_limit_of_a_header_does_not_depend_on_the_cuts(size):
     expected = len(whole.push(data)) + len(whole.flush())
     got = sum(len(cut.push(piece)) for piece in pieces(data, list(range(0, len(data), 4)))) + len(cut.flush())
     assert (cut.header, got) == (whole.header, expected)
+
+
+# a header on every message
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("encoding", Encoding)
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=40).filter(lambda data: data[:1] != b"R")), max_size=6))
+def test_decoder_header_on_any_message_leaves_it_out(encoding, channels, messages):
+    audio = AudioFormat(encoding, 16_000, channels)
+    decoder, bare = PcmDecoder(audio), PcmDecoder(audio, riff=False)
+    for headed, data in messages:
+        data = data[: len(data) - len(data) % audio.frame_bytes]
+        got = decoder.push((wav_header(audio) if headed else b"") + data, begins=True)
+        assert np.array_equal(got, bare.push(data))
+    assert decoder.header == 44 * sum(headed for headed, _ in messages)
+
+
+def test_decoder_header_after_half_a_sample_drops_the_half():
+    decoder = PcmDecoder(AudioFormat())
+    assert decoder.push(wav_header(AudioFormat()) + b"\x01\x02\x03", begins=True).tolist() == [0x0201]
+    assert decoder.push(wav_header(AudioFormat()) + b"\x05\x06", begins=True).tolist() == [0x0605]
+    assert decoder.header == 44 + 1 + 44
+
+
+def test_decoder_header_in_pieces_of_a_message_leaves_it_out():
+    decoder, header = PcmDecoder(AudioFormat()), wav_header(AudioFormat())
+    decoder.push(b"\0\0", begins=True)
+    assert len(decoder.push(header[:20], begins=True)) == 0
+    assert decoder.push(header[20:] + b"\x01\x02").tolist() == [0x0201]
+
+
+def test_decoder_header_inside_a_message_is_audio():
+    decoder = PcmDecoder(AudioFormat())
+    decoder.push(b"\0\0", begins=True)
+    assert len(decoder.push(wav_header(AudioFormat()))) == 22
+
+
+def test_skipped_counts_headers_before_a_frame():
+    decoder = PcmDecoder(AudioFormat())
+    for _ in range(3):
+        decoder.push(wav_header(AudioFormat()) + bytes(20), begins=True)
+    assert [decoder.skipped(frames) for frames in (0, 9, 10, 19, 20, 30)] == [44, 44, 88, 88, 132, 132]
+
+
+@pytest.mark.parametrize("begins", [0, 1])
+def test_decoder_contradicting_header_is_refused(begins):
+    decoder = PcmDecoder(AudioFormat())
+    for _ in range(begins):
+        decoder.push(bytes(4), begins=True)
+    with pytest.raises(Refused, match="44100 Hz, 2 channels") as refused:
+        decoder.push(wav_header(AudioFormat(rate=44_100, channels=2)) + bytes(8), begins=True)
+    assert refused.value.problem.kind is Kind.BAD_AUDIO
 
 
 # measuring

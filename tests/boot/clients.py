@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import wave
 from collections.abc import Callable
@@ -36,9 +37,9 @@ def recorded(folder: Path) -> Path:
 
 
 def understood(text: str) -> bool:
-    """Most words of the sentence are there, in letters or digits."""
-    spoken_as = {"4": "four", "7": "seven", "9": "nine", "479": "four seven nine"}
-    words = {word for each in text.lower().split() for word in spoken_as.get(each, each).split()}
+    """Tell whether most words of the sentence are there, in letters or digits: "Start 4-7-9, enter." is."""
+    spoken_as = {"4": "four", "7": "seven", "9": "nine"}
+    words = {spoken_as.get(each, each) for each in re.findall(r"[a-z]+|[0-9]", text.lower())}
     return len(words & set(SENTENCE.split())) >= 4
 
 

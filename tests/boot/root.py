@@ -17,7 +17,7 @@ ROOTS = Path(os.environ.get("APPLIANCE_ROOTS", CHECKOUT / "build" / "roots"))
 INSTALLED = CHECKOUT / "build" / "installed"
 FURTHER = {"amd64": ("libasound2-plugins",), "arm64": ()}
 """Packages for the tests: in a container, a virtual microphone speaks PulseAudio."""
-SOURCES = ("appliance", "hardware", "systemd", "image/install", "pyproject.toml")
+SOURCES = ("appliance", "hardware", "systemd", "image/install", "image/strip", "image/wheels.lock", "pyproject.toml")
 """What an installed root depends on, besides its base."""
 BUILD_S = 1800
 
@@ -33,6 +33,19 @@ def bare(suite: str, packages: tuple[str, ...]) -> Path:
     wanted = ",".join(("systemd-sysv", "dbus", "udev", "init-system-helpers", *packages))
     command = ["mmdebstrap", "--quiet", "--variant=apt", '--aptopt=APT::Install-Recommends "false"']
     return _made(f"{suite}-{digest}.tar", lambda new: [*command, f"--include={wanted}", suite, new])
+
+
+def extracted(arch: str, packages: tuple[str, ...]) -> Path:
+    """The tar of these packages of Debian and what they need, unpacked and not installed: 7 s for any architecture."""
+    digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    command = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=extract",
+        f"--architectures={arch}",
+        f"--include={','.join(packages)}",
+    ]
+    return _made(f"{arch}-{digest}.tar", lambda new: [*command, "trixie", new])
 
 
 def _made(name: str, command: Callable[[Path], list[str | Path]]) -> Path:

@@ -106,6 +106,19 @@ def test_each_python_has_its_modules(deb: Path) -> None:
     assert lacking == {"311": set(), "312": set(), "313": set()}
 
 
+def test_it_holds_the_model_and_no_debug_information(deb: Path) -> None:
+    """Nor what makes models, nor the libraries that image/targets leaves out."""
+    found = {file.name.removeprefix("./usr/lib/appliance/"): file.size for file in members(deb)}
+    assert found["appliance/packs/whisper-tiny-en/model.bin"] > 40_000_000
+    assert "appliance/packs/whisper-tiny-en/LICENSE" in found
+    extensions = {name: size for name, size in found.items() if name.startswith("ctranslate2/_ext.")}
+    assert len(extensions) == 3
+    assert max(extensions.values()) < 4_000_000
+    assert not [
+        name for name in found if re.match(r"(ctranslate2/(converters|specs)|huggingface_hub|yaml|hf_xet)/", name)
+    ]
+
+
 def test_its_bill_of_materials_is_valid_and_whole(deb: Path) -> None:
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
@@ -119,7 +132,7 @@ def test_its_bill_of_materials_is_valid_and_whole(deb: Path) -> None:
     listed = {part["name"].lower().replace("_", "-"): part.get("version") for part in bill["components"]}
     locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (CHECKOUT / "image/wheels.lock").read_text()))
     assert locked.items() <= listed.items()
-    assert {"kiosk-words", "silero-vad-6.2"} <= listed.keys()
+    assert {"kiosk-words", "whisper-tiny-en", "silero-vad-6.2"} <= listed.keys()
     assert all(part["licenses"] for part in bill["components"])
     assert json.loads(release(deb))["version"] == bill["metadata"]["component"]["version"]
 
@@ -190,6 +203,8 @@ def test_it_lives_from_installation_to_purge(debian: Debian) -> None:
     assert machine.run("sh", "-c", "find /usr/lib/appliance -name '*.pyc' | wc -l") != "0"
     key = debian.key("kept")
     assert understood(debian.says(key))
+    assert "model whisper-tiny-en" in machine.journal(), "the embedded model is the default"
+    assert "MemoryDenyWriteExecute=no" in machine.run("systemctl", "cat", "appliance.service")
     machine.run("systemctl", "start", "appliance-selftest", limit_s=120)
     assert machine.show("appliance-selftest")["Result"] == "success"
 

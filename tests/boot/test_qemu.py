@@ -425,6 +425,30 @@ def test_a_jump_of_the_clock_changes_nothing_that_is_heard(box: Box) -> None:
     assert box.guest.run("systemctl show appliance --property=NRestarts --value") in ("0", "1", "2")
 
 
+def test_whisper_writes_the_words_without_generated_code(box: Box) -> None:
+    """The unit forbids generated code on arm64. The emulated board needs seconds for each decode."""
+    before = box.guest.run("cat /etc/appliance/appliance.toml")
+    box.restart(before.replace("kiosk-words", "whisper-tiny-en"))
+
+    async def work() -> None:
+        async with native(box) as client:
+            await play(client, sentence())
+            began = time.monotonic()
+            await client.send('{"type": "finish"}')
+            events, _ = await rest(client, 240)
+            box.times["whisper, end of audio to the last word"] = time.monotonic() - began
+            assert understood(finals(events)), events
+
+    try:
+        box.wait_ready(2 * READY_S)
+        assert box.guest.run("systemctl show appliance --property=MemoryDenyWriteExecute --value") == "yes"
+        box.hush()
+        run(work, 300)
+    finally:
+        box.restart(before)
+    box.wait_ready()
+
+
 # the end
 
 

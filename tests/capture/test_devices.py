@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import subprocess
 import sys
 from pathlib import Path
@@ -11,39 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from appliance.capture import devices
 from appliance.capture.devices import CaptureError, Device
+from appliance.capture.wire import Opened, Parser
 from appliance.cli.devices import devices as command
 
 USB = Device("USB PnP Sound Device: Audio (hw:1,0)", 48_000, 1)
 HAT = Device("seeed2micvoicec: bcm2835-i2s-wm8960 (hw:2,0)", 44_100, 2)
 DEFAULT = Device("default", 44_100, 32, default=True)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (USB.name, 0),
-        ("usb pnp", 0),
-        ("hw:2,0", 1),
-        ("default", 2),
-        ("Default", 2),
-        ("DEF", 2),
-        ("bluetooth", None),
-    ],
-)
-def test_a_card_is_found_by_name(wanted: str, found: int | None) -> None:
-    assert devices.find(wanted, {0: USB, 1: HAT, 2: DEFAULT}) == found
-
-
-def test_an_exact_name_wins_over_one_that_contains_it() -> None:
-    assert devices.find("mic", {0: Device("mic array", 16_000, 4), 1: Device("mic", 16_000, 1)}) == 1
-
-
-def test_default_is_the_hosts_default_where_alsa_has_none_of_that_name() -> None:
-    assert devices.find("default", {0: USB, 1: Device("other", 16_000, 1, default=True)}) == 1
-    assert devices.find("default", {0: USB}) is None
+HELD = Device("USB PnP Sound Device: USB Audio (hw:1,0)", 48_000, 1, busy=True, alsa="hw:CARD=Device,DEV=0")
 
 
 def test_only_inputs_of_alsa_count_where_alsa_is() -> None:
@@ -83,24 +62,64 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_a_held_card_is_told_with_what_it_runs_at(proc: Path) -> None:
-    assert devices.held(proc) == [Device("USB PnP Sound Device: USB Audio (hw:1,0)", 48_000, 1, busy=True)]
+    assert devices.held(proc) == [HELD]
 
 
 def test_a_held_card_that_runs_at_nothing_yet(proc: Path) -> None:
     (proc / "card1" / "pcm0c" / "sub0" / "hw_params").write_text("no setup\n")
-    assert devices.held(proc) == [Device("USB PnP Sound Device: USB Audio (hw:1,0)", 0, 0, busy=True)]
+    assert devices.held(proc) == [structs.replace(HELD, rate=0, channels=0)]
+
+
+def test_held_card_name_cut_inside_a_letter_is_read(proc: Path) -> None:
+    cards = (proc / "cards").read_bytes()
+    (proc / "cards").write_bytes(cards.replace(b"- USB PnP Sound Device\n", "- Mikrofon für ä\n".encode()[:-2] + b"\n"))
+    info = proc / "card1" / "pcm0c" / "info"
+    info.write_bytes(info.read_bytes().replace(b"name: USB Audio", b"name: USB \xc3"))
+    (found,) = devices.held(proc)
+    assert found.name == "Mikrofon für \ufffd: USB \ufffd (hw:1,0)"
+    assert found.alsa == "hw:CARD=Device,DEV=0"
+
+
+def test_inputs_real_card_has_alsas_name(proc: Path) -> None:
+    name = "seeed2micvoicec: bcm2835-i2s-wm8960 (hw:2,0)"
+    portaudio: Any = SimpleNamespace(
+        query_hostapis=lambda: ({"name": "ALSA", "devices": [0], "default_input_device": 0},),
+        query_devices=lambda index: {"name": name, "max_input_channels": 2, "default_samplerate": 44_100.0},
+    )
+    assert devices.inputs(portaudio, proc)[0].alsa == "hw:CARD=seeed,DEV=0"
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a device that ALSA has cut inside a letter of UTF-8, as this program reads it."""
+    if not ctypes.util.find_library("portaudio"):
+        pytest.skip("PortAudio is missing (Debian package libportaudio2)")
+    (tmp_path / "asound.conf").write_bytes(
+        b"</usr/share/alsa/alsa.conf>\n"
+        b'pcm."Mikrofon \xc3" { type null hint { show on description "cut" } }\npcm.!default { type null }\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    return "Mikrofon \ufffd"
+
+
+def test_list_devices_name_cut_inside_a_letter_is_listed(cut: str) -> None:
+    assert {device.name for device in devices.list_devices()} >= {cut, "default"}
+
+
+@pytest.mark.parametrize("name", ["Mikrofon", "default"])
+def test_reader_name_cut_inside_a_letter_is_opened(cut: str, name: str) -> None:
+    command = [sys.executable, "-m", "appliance.capture.reader", f"--device={name}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        first = Parser().feed(process.stdout.read1())[0]
+        process.kill()
+    assert isinstance(first, Opened), first
+    assert first.device == (cut if name == "Mikrofon" else name)
 
 
 def test_a_machine_without_alsa_holds_nothing(tmp_path: Path) -> None:
     assert devices.held(tmp_path / "none") == []
-
-
-@pytest.mark.parametrize(
-    ("wanted", "meant"),
-    [("usb pnp", True), ("hw:1,0", True), ("default", True), (USB.name, True), ("seeed", False)],
-)
-def test_which_names_a_held_card_answers_to(proc: Path, wanted: str, meant: bool) -> None:
-    assert devices.holds(wanted, devices.held(proc)[0]) is meant
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, stdout: str = "", stderr: str = "", code: int = 0) -> None:
@@ -138,6 +157,9 @@ def test_the_command_prints_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line.split() for line in result.output.splitlines()]
     assert lines[0] == ["*", "default", "44100", "Hz", "32", "ch"]
     assert lines[2] == ["held", "-", "-", "in", "use"]
+    answer(monkeypatch, stdout=msgspec.json.encode([HELD]).decode())
+    row = CliRunner().invoke(command).output
+    assert row.split()[-6:] == ["Hz", "1", "ch", "hw:CARD=Device,DEV=0", "in", "use"]
 
 
 def test_no_card_is_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

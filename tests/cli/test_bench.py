@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.material import shared
 
@@ -32,3 +33,14 @@ def test_an_unknown_measure_is_bad_usage() -> None:
     done = subprocess.run([*BENCH, "speed"], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "no measure speed" in done.stderr
+
+
+def test_bench_voice_without_labels_says_what_it_needs(tmp_path: Path) -> None:
+    """Alone it fails; as one of all measures it is passed over."""
+    command = [*BENCH, "voice", "--speech", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "not measured: needs recordings with labels" in done.stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "voice: not measured: needs recordings with labels" in done.stderr

@@ -62,7 +62,8 @@ def test_nobody_there_is_a_failure_that_says_so(network):
     done = CliRunner().invoke(find)
     assert done.exit_code == 1
     assert "no appliance answers" in done.output
-    assert json.loads(CliRunner().invoke(find, ["--json"]).output) == []
+    done = CliRunner().invoke(find, ["--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (1, [])
 
 
 def test_no_network_is_said(monkeypatch):

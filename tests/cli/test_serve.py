@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.serve import _moved
+
 APPLIANCE = [sys.executable, "-m", "appliance"]
 
 
@@ -102,7 +104,16 @@ def test_off_loopback_keys_are_needed(tmp_path: Path) -> None:
     ready = "".join(iter(daemon.stdout.readline, "stop with Ctrl-C\n"))
     port = re.search(r"http://0\.0\.0\.0:(\d+)", ready)
     assert port
-    assert "appliance keys create NAME" in ready
+    assert f"appliance keys create NAME --config {config} --state-dir {tmp_path}\n" in ready
+    assert f"appliance demo --url http://0.0.0.0:{port[1]} --key KEY\n" in ready
+    assert "microphones" not in ready
+    create = [*APPLIANCE, *f"keys create demo --config {config} --state-dir {tmp_path}".split()]
+    key = subprocess.run(create, capture_output=True, text=True, timeout=30, check=True).stdout.split()[-1]
+    for given, said in (([], "is not known here; give a key"), (["--key", key], "words spoken")):
+        demo = [*APPLIANCE, "demo", "--url", f"http://0.0.0.0:{port[1]}", *given]
+        done = subprocess.run(demo, capture_output=True, text=True, timeout=120, check=False)
+        assert said in done.stdout + done.stderr
+        assert key not in done.stdout + done.stderr
     request = urllib.request.Request(f"http://127.0.0.1:{port[1]}/v3/token?expires_in_seconds=60")
     request.add_header("authorization", "any")
     with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -110,3 +121,61 @@ def test_off_loopback_keys_are_needed(tmp_path: Path) -> None:
     daemon.send_signal(signal.SIGTERM)
     _, errors = daemon.communicate(timeout=20)
     assert "nobody has a key yet" in errors
+
+
+def test_second_daemon_with_another_port_serves_tls_too(tmp_path: Path) -> None:
+    """Both read the same configuration file; the TLS port moves by as much as the plain one."""
+    plain, secure, second = free_port(), free_port(), free_port()
+    config = tmp_path / "box.toml"
+    config.write_text(
+        f'microphones = []\n[recognizer]\nmodel = "kiosk-words"\n[server]\nport = {plain}\n[tls]\nport = {secure}\n'
+    )
+    moved = secure + second - plain
+    found = []
+    daemons = []
+    try:
+        for options in ([], ["--port", str(second)]):
+            state = tmp_path / str(len(daemons))
+            command = [
+                *APPLIANCE,
+                "serve",
+                "--config",
+                str(config),
+                "--state-dir",
+                str(state),
+                "--no-calibrate",
+                *options,
+            ]
+            daemons.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            stdout = daemons[-1].stdout
+            assert stdout is not None
+            found.append(next((line for line in iter(stdout.readline, "") if line.startswith("ready on")), ""))
+    finally:
+        for daemon in daemons:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.communicate(timeout=20)
+    assert found[0] == f"ready on http://127.0.0.1:{plain} and https://127.0.0.1:{secure}\n"
+    assert f"http://127.0.0.1:{second} and https://127.0.0.1:" in found[1]
+    assert not 0 < moved < 1 << 16 or found[1].endswith(f":{moved}\n")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "port", "moved"),
+    [
+        ("", 8080, 8443),
+        ("", 9080, 9443),
+        ("", 0, 0),
+        ("", 65_535, 0),
+        ("[tls]\nport = 0\n", 9080, 0),
+        ("[server]\nport = 80\n[tls]\nport = 443\n", 8080, 8443),
+    ],
+)
+def test_moved_tls_port_keeps_its_distance(tmp_path: Path, text: str, port: int, moved: int) -> None:
+    config = tmp_path / "box.toml"
+    config.write_text(text)
+    assert _moved(config, port) == moved

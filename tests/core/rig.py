@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from msgspec import structs
 
 from appliance.core.events import AnyEvent, Final, Word
 from appliance.core.options import AudioFormat, Changes, Endpointing, Mode, SessionOptions
-from appliance.core.ports import Capabilities, Hypothesis
-from appliance.core.session import Origin, Session
-from appliance.engines.fake import FakeRecognizer
+from appliance.core.ports import Capabilities, Evidence, Hypothesis
+from appliance.core.segment import Origin
+from appliance.core.session import Session
+from appliance.engines.fake import FakeRecognizer, FakeStream, Script
 from appliance.vad.energy import EnergyModel
 
 COMMIT = "commit"
@@ -87,6 +89,89 @@ class Recorder:
             end = at // 2 + len(utterance)
             found.append((at // 2, end))
         return found
+
+
+class Drafter(Recorder):
+    """A recorder that decodes utterances as a whole: it keeps short ones open over a pause and is asked for drafts.
+
+    ``final_s``: what a final takes. ``hears``: the words of each utterance; none means one word, as a ``Recorder``.
+    """
+
+    def __init__(
+        self,
+        *,
+        utterance_s: float = 8.0,
+        final_s: float = 0.1,
+        language: str = "",
+        hears: Sequence[str] = (),
+        evidence: Evidence | None = None,
+        earlier: tuple[tuple[int, Evidence], ...] = (),
+    ) -> None:
+        super().__init__()
+        self.capabilities = structs.replace(Recorder.capabilities, utterance_s=utterance_s)
+        self.context: tuple[int, ...] = ()
+        self.drafts: list[int] = []
+        """Samples of the utterance at each draft."""
+        self._final_s = final_s
+        self._hears = hears
+        self._about = {"language": language, "evidence": evidence, "earlier": earlier}
+        self._drafted = False
+
+    def accept(self, samples: np.ndarray) -> None:
+        super().accept(samples)
+        self._drafted = False
+
+    def finish_s(self) -> float:
+        return 0.0 if self._drafted else self._final_s
+
+    def draft(self) -> Hypothesis:
+        assert not self._drafted, "a draft is asked for once"
+        self._drafted = True
+        length = sum(map(len, self._open))
+        self.drafts.append(length)
+        return self._hypothesis(len(self.utterances) + 1, length)
+
+    def finish(self) -> Hypothesis:
+        super().finish()
+        self._drafted = False
+        return self._hypothesis(len(self.utterances), len(self.utterances[-1]))
+
+    def _hypothesis(self, number: int, length: int) -> Hypothesis:
+        texts = self._hears or (f"u{number}",)
+        step = length // len(texts)
+        words = tuple(Word(text, at * step, (at + 1) * step, 0.5) for at, text in enumerate(texts))
+        return Hypothesis(words, **self._about)  # type: ignore[arg-type]
+
+
+class WholeFake(FakeRecognizer):
+    """The fake recogniser as one that decodes utterances of up to 2 s as a whole, and knows of the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = structs.replace(self.capabilities, utterance_s=2.0)
+
+    def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> WholeFakeStream:
+        return WholeFakeStream(Script(), phrases)
+
+
+class WholeFakeStream(FakeStream):
+    context: tuple[int, ...] = ()
+    """How many words the utterance before has."""
+
+    def partial(self) -> Hypothesis:
+        before = "".join(map(str, self.context))
+        return Hypothesis(tuple(structs.replace(word, text=word.text + before) for word in super().partial().words))
+
+    def finish(self) -> Hypothesis:
+        heard = super().finish()
+        self.context = (len(heard.words),) if heard.words else ()
+        return heard
+
+    def draft(self) -> Hypothesis:
+        return self.partial()
+
+    def finish_s(self) -> float:
+        return 0.1
 
 
 def new(wanted: SessionOptions, recognizer=None, *, origin: Origin | None = None, readable=None) -> Session:

@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 
 from appliance.core.events import RATE, Final
 from appliance.core.options import RATES, AudioFormat, Encoding
-from appliance.core.session import Origin
-from tests.core.rig import COMMIT, new, of, options, origin, play
-from tests.sound import encode, noise, speech, wav
+from appliance.core.segment import Origin
+from tests.core.rig import COMMIT, WholeFake, new, of, options, origin, play
+from tests.sound import encode, noise, speech, wav, wav_header
 
 NEAR = RATE // 5
 """200 ms."""
 
 
-def resumed(wanted, data, cut, steps=()):
+def resumed(wanted, data, cut, steps=(), recognizer=None):
     """Finals after the cut: those of the session that was never cut, and those of its successor."""
-    first, whole = new(wanted), new(wanted)
+    first, whole = new(wanted, recognizer), new(wanted, recognizer)
     before = of(Final, play(first, data[:cut], [step for step in steps if step[0] <= cut]))
     expected = of(Final, [*play(whole, data, steps), *whole.finish()])
     assert expected[: len(before)] == before
-    second = new(wanted, origin=origin(first))
+    second = new(wanted, recognizer, origin=origin(first))
     later = [step for step in steps if step[0] > cut]
     got = of(Final, [*play(second, data, later, start=first.origin.wire), *second.finish()])
     return expected[len(before) :], got
@@ -50,11 +50,12 @@ WHOLE_FRAMES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
-@given(STRETCHES, WHOLE_FRAMES, st.floats(0, 1))
-def test_at_any_cut_the_rest_is_the_same(stretches, limits, place):
+@pytest.mark.parametrize("recognizer", [None, WholeFake()], ids=["frames", "whole"])
+@settings(max_examples=200)
+@given(stretches=STRETCHES, limits=WHOLE_FRAMES, place=st.floats(0, 1))
+def test_at_any_cut_the_rest_is_the_same(recognizer, stretches, limits, place):
     data = noise(*stretches).tobytes()
-    same(*resumed(options(**limits), data, round(len(data) * place)))
+    same(*resumed(options(**limits), data, round(len(data) * place), recognizer=recognizer))
 
 
 @pytest.mark.parametrize("voice", [10_000, 12_250, 14_500])
@@ -65,12 +66,13 @@ def test_a_cut_in_a_long_silence_does_not_move_the_frames(voice):
     assert got == expected
 
 
-@settings(max_examples=200)
-@given(STRETCHES, WHOLE_FRAMES, st.floats(0, 1), st.lists(st.floats(0, 1), max_size=4))
-def test_with_commits_before_and_after(stretches, limits, place, commits):
+@pytest.mark.parametrize("recognizer", [None, WholeFake()], ids=["frames", "whole"])
+@settings(max_examples=150)
+@given(stretches=STRETCHES, limits=WHOLE_FRAMES, place=st.floats(0, 1), commits=st.lists(st.floats(0, 1), max_size=4))
+def test_with_commits_before_and_after(recognizer, stretches, limits, place, commits):
     data = noise(*stretches).tobytes()
     steps = [(round(len(data) * at / 2) // 512 * 1024, COMMIT) for at in commits]
-    same(*resumed(options(**limits), data, round(len(data) * place), steps))
+    same(*resumed(options(**limits), data, round(len(data) * place), steps, recognizer))
 
 
 FIRST, LATER = 22, 32
@@ -119,7 +121,7 @@ def test_in_every_format(rate, encoding, place):
 @given(stretches=STRETCHES, encoding=st.sampled_from(Encoding), sizes=st.lists(st.integers(1, 9_000), max_size=20))
 def test_safe_is_a_whole_sample_that_never_goes_back(channels, rate, stretches, encoding, sizes):
     audio = AudioFormat(encoding, rate, channels)
-    data = wav(np.empty(0, np.int16)) + encode(np.repeat(noise(*stretches), channels), encoding)
+    data = wav_header(audio) + encode(np.repeat(noise(*stretches), channels), encoding)
     session, at, safe = new(options(audio)), 0, 0
     for size in sizes:
         list(session.push(data[at : at + size]))
@@ -167,3 +169,25 @@ def test_what_was_said_is_kept_until_its_final():
     list(session.push(speech(700).tobytes()))
     assert session.origin.segment == 1
     assert session.origin.wire >= (2048 + 3000) * 32
+
+
+@settings(max_examples=200)
+@given(STRETCHES, WHOLE_FRAMES, st.integers(200, 9_000), st.floats(0, 1))
+def test_resume_headers_on_every_message_same_finals(stretches, limits, size, place):
+    """The safe point counts the bytes of the headers before it, and none of those after it."""
+    data, header = noise(*stretches).tobytes(), wav_header(AudioFormat())
+    messages = [header + data[at : at + 2 * size] for at in range(0, len(data), 2 * size)]
+    cut = round(len(messages) * place)
+    first, whole = new(options(**limits)), new(options(**limits))
+    before = [event for message in messages[:cut] for event in first.push(message, begins=True)]
+    bare = [*whole.push(data), *whole.finish()]
+    expected = of(Final, bare)[len(of(Final, before)) :]
+    start = first.origin
+    second = new(options(**limits), origin=start)
+    events = []
+    for index, message in enumerate(messages):
+        at = sum(map(len, messages[:index]))
+        gone = max(0, start.wire - at)
+        if gone < len(message):
+            events += second.push(message[gone:], begins=not gone)
+    same(expected, of(Final, [*events, *second.finish()]))

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from appliance.core.events import RATE, Cause, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted, Word
 from appliance.core.options import RATES, AudioFormat, Changes, Encoding, Endpointing
-from tests.core.rig import COMMIT, Recorder, hear, new, of, options, texts
-from tests.sound import encode, noise, speech, wav
+from appliance.core.session import LONGEST_PAUSE
+from appliance.engines.fake import FakeRecognizer
+from tests.core.rig import COMMIT, Drafter, Recorder, WholeFake, hear, new, of, options, texts
+from tests.sound import encode, noise, speech, wav, wav_header
 
 S16 = AudioFormat()
 
@@ -369,13 +371,12 @@ def check(events, commits):
     assert all(a.words[-1].end <= b.words[0].start for a, b in zip(finals, finals[1:], strict=False))
 
 
-@settings(max_examples=150)
-@given(STRETCHES, LIMITS, STEPS, st.booleans())
-def test_what_holds_for_every_session(stretches, limits, steps, real):
+@settings(max_examples=200)
+@given(STRETCHES, LIMITS, STEPS, st.sampled_from([FakeRecognizer, Recorder, WholeFake, Drafter]))
+def test_what_holds_for_every_session(stretches, limits, steps, recognizer):
     steps = [(at // 2 * 2, step) for at, step in steps]
     commits = sum(step == COMMIT for _, step in steps)
-    recognizer = None if real else Recorder()
-    check(hear(options(**limits), wire(noise(*stretches)), steps, recognizer=recognizer), commits)
+    check(hear(options(**limits), wire(noise(*stretches)), steps, recognizer=recognizer()), commits)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -393,7 +394,7 @@ def test_cutting_the_input_never_changes_the_events(rate, encoding, channels, st
     samples = noise(*((loud, n * rate // RATE) for loud, n in stretches))
     data = encode(np.repeat(samples, channels), encoding)
     if header:
-        data = wav(np.empty(0, np.int16)) + data
+        data = wav_header(AudioFormat(encoding, rate, channels)) + data
     wanted = options(AudioFormat(encoding, rate, channels), **limits)
     assert hear(wanted, data, steps, cuts) == hear(wanted, data, steps)
 
@@ -419,16 +420,19 @@ def frames_of_voice(samples, edges):
     return [(a, b) for a, b in runs if b - a >= 6 * 512]
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 750).map(lambda n: n * 16)), max_size=8),
     LIMITS,
     st.lists(st.tuples(st.integers(0, 6_000).map(lambda n: n * 32), CHANGES), max_size=4),
 )
-def test_every_voiced_sample_is_recognised_once_and_silence_is_not(stretches, limits, steps):
+def test_every_voiced_sample_is_recognised_once_and_silence_is_not(whole, stretches, limits, steps):
     limits = {**limits, "pre_roll_ms": max(33, limits.get("pre_roll_ms", 320)), "min_speech_ms": 96}
     hangover = max(limits.get("hangover_ms", 320), 96)
-    recorder, samples = Recorder(), noise(*stretches)
+    recorder, samples = Drafter(utterance_s=2.0) if whole else Recorder(), noise(*stretches)
+    if whole:
+        hangover = max(hangover, LONGEST_PAUSE * 1000 // RATE)
     hear(options(**limits), wire(samples), steps, recognizer=recorder)
     places = recorder.places(samples)
     heard = np.zeros(len(samples), int)

@@ -27,6 +27,7 @@ from appliance.dialects.base import (
     SessionInfo,
     TokenWish,
 )
+from tests.sound import wav_header
 
 PATH = "/v3/ws"
 NOW = 1_735_787_045.25
@@ -503,6 +504,12 @@ def test_receive(message, commands):
 )
 def test_messages_that_are_none(message, reason):
     assert ended(connection()[0].receive(message)) == refused(3006, reason)
+
+
+def test_frame_of_longest_duration_with_wav_header_is_taken():
+    dialect, _ = connection()
+    frame = wav_header(AudioFormat()) + bytes(32_000)
+    assert dialect.receive(frame) == [Hear(frame)]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from appliance.dialects.base import (
 )
 from appliance.dialects.elevenlabs import CHUNK_BYTES, FAILURES, STATUS, ElevenLabs
 from appliance.dialects.elevenlabs_query import CODES, EXCLUSIVE, FORMATS, LISTS, MODELS, NOT_YET, Query
+from tests.sound import wav_header
 
 PATH = "/v1/speech-to-text/realtime"
 MODEL = ("model_id", "scribe_v2_realtime")
@@ -325,6 +326,9 @@ def test_what_is_not_honoured_is_said(name):
     ("message", "commands"),
     [
         (chunk(b"abcd", sample_rate=16_000), [Hear(b"abcd")]),
+        (chunk(b"abcd", sample_rate="16000"), [Hear(b"abcd")]),
+        ('{"audio_base_64": "YWJj\\nZA==\\n"}', [Hear(b"abcd")]),
+        ('{"audio_base_64": "\\r\\nYWJj\\r\\n ZA=="}', [Hear(b"abcd")]),
         (chunk(b"a"), [Hear(b"a")]),
         (chunk(), [KeepAlive()]),
         (chunk(sample_rate=None, previous_text=None), [KeepAlive()]),
@@ -343,7 +347,6 @@ def test_chunks(message, commands):
         *((text, "") for text in ("", "hello", "[]", "1", "null", "{}", "\ud800", "[" * 100_000, "NaN")),
         ('{"audio_base_64": null}', "audio_base_64"),
         ('{"audio_base_64": "AA", "commit": false}', "not base64"),
-        ('{"audio_base_64": "A\\nAA="}', "not base64"),
         ('{"audio_base_64": "ÄÖÜß"}', "not base64"),
         ('{"audio_base_64": "AAAA", "commit": "true"}', "commit"),
         ('{"audio_base_64": "AAAA", "x": ' + "[" * 100_000 + "}", ""),
@@ -578,3 +581,16 @@ def test_why_there_is_no_token(kind):
 def test_refusals_are_never_before_the_upgrade():
     assert all(ElevenLabs.refuse(Problem(kind), Handshake(PATH, {}, ())).status == 0 for kind in Kind)
     assert isinstance(asking(model_id="x"), Refusal)
+
+
+def test_chunk_limit_counts_audio_not_line_breaks():
+    audio = bytes(CHUNK_BYTES - CHUNK_BYTES % 3)
+    message = json.dumps({"audio_base_64": base64.encodebytes(audio).decode()})
+    assert connection()[0].receive(message) == [Hear(audio)]
+
+
+def test_commit_limit_counts_audio_not_wav_headers():
+    dialect, header = connection()[0], wav_header(AudioFormat())
+    for _ in range(14):  # 280 ms of audio; with the headers it would be 299 ms
+        dialect.receive(chunk(header + bytes(640)))
+    assert "there are 280 ms" in told(dialect.receive(chunk(commit=True)))[0]["error"]

@@ -347,6 +347,7 @@ def test_an_upload():
         *((media, AudioFormat()) for media in RAW_MEDIA),
         ("Audio/PCM", AudioFormat()),
         ("audio/L16;rate=8000", AudioFormat(rate=8_000)),
+        ('audio/L16; rate="8000"; channels = "2"', AudioFormat(rate=8_000, channels=2)),
         ("audio/l16; rate=44100; channels=2", AudioFormat(rate=44_100, channels=2)),
         ("audio/pcm; charset=utf-8; x", AudioFormat()),
         ("audio/*", None),

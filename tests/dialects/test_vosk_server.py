@@ -78,6 +78,7 @@ def test_what_is_asked_for_by_default():
         ((("key", ""),), {"authorization": "Bearer "}, ANONYMOUS),
         ((("key", "a"),), {}, "a"),
         ((), {"authorization": "Bearer b"}, "b"),
+        ((), {"authorization": "bearer b"}, "b"),
         ((("key", "a"),), {"authorization": "Bearer b"}, "a"),
     ],
 )
@@ -267,7 +268,10 @@ def test_an_empty_result(values, empty):
     assert told(dialect.emit(Closed(1))[:1]) == [empty]
 
 
-@pytest.mark.parametrize("message", [EOF, '{"eof":1}', '{"eof": true}', b'{"eof" : 1}'])
+@pytest.mark.parametrize(
+    "message",
+    [EOF, '{"eof":1}', '{"eof": true}', b'{"eof" : 1}', b'{"eof":1}', b'{"eof": true}', b' { "eof" : 1 }\n'],
+)
 def test_the_end(message):
     dialect = connection()
     dialect.receive(b"\0" * 10)
@@ -405,3 +409,8 @@ def test_as_many_answers_as_messages_and_every_word_once(steps):
     last = told(session.dialect.emit(Closed(0))[:1])
     texts = [answer["text"] for answer in answers + last if answer.get("text")]
     assert " ".join(texts).split() == session.spoken
+
+
+@pytest.mark.parametrize("message", [b'{"eof"', b'{"end": 1}', b"{}", b"{" * 40, b'"eof"', b'{"eof": 1}' + bytes(100)])
+def test_receive_binary_other_than_eof_is_audio(message):
+    assert asking().dialect.receive(message) == [Hear(message)]

@@ -9,9 +9,10 @@ from appliance.core.options import SessionOptions
 from appliance.core.problems import Kind, Refused
 from appliance.scheduling import calibrate as calibration
 from appliance.scheduling import figures
+from appliance.scheduling import pool as pools
 from appliance.scheduling.calibrate import HELD, OWN, calibrate, continuous, cost, had, room, trimmed
 from appliance.scheduling.messages import Measure, Measured
-from tests.box import fake, kiosk, run
+from tests.box import fake, kiosk, run, whisper
 from tests.scheduling.test_pool import Client, pool
 from tests.speech import silence, spoken, tone
 
@@ -186,6 +187,26 @@ def test_a_state_directory_that_cannot_be_written_changes_nothing(tmp_path, capl
             assert "cannot be kept" in caplog.text
 
     run(work)
+
+
+@pytest.mark.parametrize(("memory", "copies"), [(100, 1), (512, 2), (8_192, 4)])
+def test_calibrate_uses_as_many_workers_as_memory_holds(tmp_path, monkeypatch, memory, copies):
+    monkeypatch.setattr(pools, "memory_mib", lambda: memory)
+    monkeypatch.setattr(pools.cores, "usable", lambda: 4.0)
+    asked = []
+
+    async def measure(message, copies):
+        asked.append(copies)
+        return [measured(1.0, 10.0)]
+
+    async def work():
+        async with pool(whisper()) as made:
+            monkeypatch.setattr(made, "measure", measure)
+            found = await calibrate(made, tmp_path / "c.json", PHRASE, "board")
+            assert found.cores == copies
+
+    run(work)
+    assert set(asked) == {copies}
 
 
 def test_a_slow_machine_is_not_measured_for_long():

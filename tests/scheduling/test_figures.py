@@ -3,7 +3,7 @@ import os
 import msgspec
 import pytest
 
-from appliance.engines.registry import ModelSpec
+from appliance.engines.registry import LIBRARIES, Context, ModelSpec
 from appliance.scheduling import figures
 from appliance.scheduling.figures import Figure, Figures
 
@@ -80,7 +80,9 @@ def test_a_fingerprint_stays_while_nothing_changes(tmp_path):
     assert len(one) == 16
 
 
-@pytest.mark.parametrize("change", ["size", "time", "more", "name", "engine", "machine", "cores", "inside"])
+@pytest.mark.parametrize(
+    "change", ["size", "time", "more", "name", "engine", "machine", "cores", "inside", "context", "share"]
+)
 def test_it_changes_with_everything_that_may_change_a_cost(tmp_path, change):
     before = figures.fingerprint(model(tmp_path), "board", 4.0)
     file = tmp_path / "model" / "am" / "final.mdl"
@@ -96,11 +98,35 @@ def test_it_changes_with_everything_that_may_change_a_cost(tmp_path, change):
         case "name":
             spec = model(tmp_path, name="other")
         case "engine":
-            spec = model(tmp_path, engine="pocketsphinx")
+            spec = model(tmp_path, engine="whisper")
         case "machine":
             machine = "other board"
         case "cores":
             cores = 2.0
+        case "context":
+            spec = model(tmp_path, context=Context(shortest_s=0.0))
+        case "share":
+            spec = model(tmp_path, partial_share=0.5)
         case "inside":
             spec = model(tmp_path, path=None)
     assert figures.fingerprint(spec, machine, cores) != before
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_fingerprint_changes_with_each_library_of_the_engine(tmp_path, monkeypatch, engine):
+    versions = dict.fromkeys(" ".join(LIBRARIES.values()).split(), "1.0")
+    monkeypatch.setattr(figures, "_version", lambda name: versions.get(name, ""))
+    seen = {figures.fingerprint(model(tmp_path, engine=engine), "board", 4.0)}
+    for name in versions:
+        versions[name] = "2.0"
+        seen.add(figures.fingerprint(model(tmp_path, engine=engine), "board", 4.0))
+    assert len(seen) == 1 + len(LIBRARIES[engine].split())
+
+
+def test_fingerprint_without_the_library_is_one_too(tmp_path, monkeypatch):
+    def absent(name):
+        raise figures.metadata.PackageNotFoundError(name)
+
+    before = figures.fingerprint(model(tmp_path), "board", 4.0)
+    monkeypatch.setattr(figures.metadata, "version", absent)
+    assert figures.fingerprint(model(tmp_path), "board", 4.0) != before

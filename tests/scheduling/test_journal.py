@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from appliance.core.options import Changes
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.journal import Journal
 from appliance.scheduling.messages import Audio, Commit, Configure, Finish, Report
 
@@ -250,3 +250,15 @@ class Conversation(RuleBasedStateMachine):
 
 Conversation.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestConversation = Conversation.TestCase
+
+
+@pytest.mark.parametrize(("safe", "begins"), [(0, [True, True]), (2, [True]), (3, [False])])
+def test_rewind_cut_message_does_not_begin_there(safe, begins):
+    """A replayed rest of a message must not be taken for a message with a WAV header of its own."""
+    made = Journal(SID, 100)
+    for data in (b"ab", b"cd"):
+        made.append(Audio(SID, made.seq, data, begins=True))
+    list(made.due())
+    made.report(report(2, 4, safe))
+    made.rewind()
+    assert [entry.begins for entry in made.due()] == begins

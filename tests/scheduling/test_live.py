@@ -9,7 +9,7 @@ import pytest
 from appliance.core.events import Cause, Final, SpeechEnded, SpeechStarted
 from appliance.core.options import SessionOptions
 from appliance.core.ports import Capabilities
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.link import WorkerLink
 from appliance.scheduling.live import TRIES, LiveSession
 from appliance.scheduling.messages import Report, ToWorker

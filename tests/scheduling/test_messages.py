@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from appliance.core.events import Cause, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted, Word
 from appliance.core.options import AudioFormat, Changes, Encoding, Endpointing, Mode, SessionOptions
 from appliance.core.problems import Kind, Problem
-from appliance.core.session import Origin
+from appliance.core.segment import Origin
 from appliance.scheduling.messages import (
     Audio,
     Channel,

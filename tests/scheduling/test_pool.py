@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from appliance.core.events import AnyEvent, Closed, Committed, Final, Partial, SpeechEnded, SpeechStarted
 from appliance.core.options import Endpointing, SessionOptions
@@ -20,12 +21,13 @@ from appliance.core.problems import Kind, Refused
 from appliance.core.session import Session
 from appliance.engines.registry import ModelSpec, detector, load
 from appliance.packs.store import embedded
+from appliance.scheduling import pool as pools
 from appliance.scheduling.ease import Level
 from appliance.scheduling.live import LiveSession
 from appliance.scheduling.messages import Plan
 from appliance.scheduling.pool import Pool
 from appliance.scheduling.settings import Settings
-from tests.box import fake, kiosk, run, sphinx
+from tests.box import fake, kiosk, run, whisper
 from tests.speech import silence, spoken, tone
 
 
@@ -92,7 +94,7 @@ def alone(spec: ModelSpec, audio: bytes, voice: str = "energy") -> list[str]:
 TALK = tone(1.3) + silence(0.8) + tone(0.7) + silence(0.8) + tone(2.0) + silence(0.8)
 
 
-@pytest.mark.parametrize("spec", [kiosk(), sphinx()], ids=["vosk", "pocketsphinx"])
+@pytest.mark.parametrize("spec", [kiosk(), whisper()], ids=["vosk", "whisper"])
 def test_a_worker_hears_what_a_session_alone_hears(spec: ModelSpec) -> None:
     audio = spoken("one two three") + spoken("stop")
 
@@ -129,12 +131,13 @@ def test_a_segmentation_fault_costs_a_delay_and_nothing_else() -> None:
     run(work)
 
 
-def test_a_crash_with_real_engines_gives_the_same_text() -> None:
+@pytest.mark.parametrize("spec", [kiosk(), whisper()], ids=["vosk", "whisper"])
+def test_crash_with_real_engine_gives_the_same_text(spec: ModelSpec) -> None:
     audio = spoken("start two five enter") + spoken("stop")
-    expected = alone(kiosk(), audio, "silero")
+    expected = alone(spec, audio, "silero")
 
     async def work() -> None:
-        async with pool(kiosk(), detector="silero") as made:
+        async with pool(spec, detector="silero") as made:
             client = Client(made)
             half = len(audio) // 4 * 2
             client.session.push(audio[:half])
@@ -168,6 +171,80 @@ def test_what_sessions_had_is_given_back_while_another_one_goes_on() -> None:
             last.session.commit()
             await last.until(lambda: isinstance(last.events[-1], Committed))
             assert before - own_kib(await last.worker()) > 4 << 10
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("memory", "engine", "size"),
+    [
+        (512, whisper, 2),  # 0.6 of it, 104 MiB each
+        (100, whisper, 1),
+        (8_192, whisper, 4),
+        (100, fake, 4),  # workers share the model
+    ],
+)
+def test_pool_size_is_bound_by_memory(
+    monkeypatch: pytest.MonkeyPatch, memory: int, engine: Callable[[], ModelSpec], size: int
+) -> None:
+    monkeypatch.setattr(pools, "memory_mib", lambda: memory)
+    monkeypatch.setattr(pools.cores, "usable", lambda: 4.0)
+
+    async def work() -> None:
+        async with pool(engine(), streams=9) as made:
+            assert (made.cores, made.usable, made.budget.cores) == (size, size, size)
+            clients = [Client(made) for _ in range(6)]
+            assert len({client.session.worker for client in clients}) == size
+            for client in clients:
+                client.session.close()
+
+    run(work)
+
+
+def test_pool_models_of_their_own_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "memory_mib", lambda: 1_024)
+    monkeypatch.setattr(pools.cores, "usable", lambda: 8.0)
+
+    async def work() -> None:
+        async with pool(whisper(), structs.replace(whisper(), name="second"), fake()) as made:
+            assert made.cores == 2  # 614 MiB for 208 MiB each
+
+    run(work)
+
+
+def test_pool_broken_whisper_model_is_named_and_others_serve(tmp_path: Path) -> None:
+    for path in Path(whisper().path or "").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "model.bin").unlink()
+    (tmp_path / "model.bin").write_bytes(Path(whisper().path or "", "model.bin").read_bytes()[:1_000_000])
+
+    async def work() -> None:
+        async with pool(structs.replace(whisper(), name="broken", path=str(tmp_path)), fake()) as made:
+            assert list(made.models) == ["fake-en"]
+            assert "appliance models verify broken" in made.broken["broken"]
+            client = Client(made)
+            client.session.push(TALK)
+            assert await client.finished() == alone(fake(), TALK)
+
+    run(work)
+
+
+def test_worker_whose_model_is_deleted_fails_its_session(tmp_path: Path) -> None:
+    """Each worker loads the model; what cannot be loaded any more is the session's problem, and no crash."""
+    folder = tmp_path / "model"
+    shutil.copytree(whisper().path or "", folder)
+
+    async def work() -> None:
+        async with pool(structs.replace(whisper(), path=str(folder)), workers=1) as made:
+            first = Client(made)
+            await first.worker()
+            first.session.push(tone(0.5))
+            await first.started()
+            shutil.rmtree(folder)
+            os.kill(await first.worker(), signal.SIGKILL)
+            await first.until(lambda: isinstance(first.events[-1], Closed))
+            assert first.problem() is Kind.ENGINE_FAILED
+            assert made.crashes == 1
 
     run(work)
 
@@ -364,7 +441,7 @@ def test_a_session_that_cannot_be_opened_is_refused_and_crashes_nothing() -> Non
     """Words that would mean something in a grammar are no words; and what an engine raises is the session's problem."""
 
     async def work() -> None:
-        async with pool(sphinx(), detector="silero") as made:
+        async with pool(whisper(), detector="silero") as made:
             client = Client(made, SessionOptions(phrases=("a(2)",)))
             await client.started()
             assert client.problem() is Kind.BAD_OPTION

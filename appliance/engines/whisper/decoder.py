@@ -105,9 +105,15 @@ class Decoder:
         language = languages[0] if len(languages) == 1 else self._detect(encoded, languages)
         before = [self._vocabulary.previous, *prompt] if prompt else []
         start = [*before, *self._vocabulary.opening(language), self._vocabulary.untimed, *forced]
-        bound = len(start) + int(audio.samples / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS
+        bound = int(audio.samples / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS
+        # CTranslate2 writes half of ``max_length`` at most, forced tokens included, no more than it with the prompt.
         result = self._model.generate(
-            encoded, [start], beam_size=1, max_length=bound, return_scores=True, return_no_speech_prob=True
+            encoded,
+            [start],
+            beam_size=1,
+            max_length=bound + max(bound, len(start)),
+            return_scores=True,
+            return_no_speech_prob=True,
         )[0]
         tokens = [
             token for token in result.sequences_ids[0] if token < self._vocabulary.end
@@ -117,7 +123,7 @@ class Decoder:
         evidence = Evidence(
             no_speech=result.no_speech_prob, log_probability=result.scores[0], compression=ratio, tokens=len(tokens)
         )
-        runaway = len(start) - len(forced) + len(result.sequences_ids[0]) >= bound or ratio > RUNAWAY_RATIO
+        runaway = len(result.sequences_ids[0]) >= bound or ratio > RUNAWAY_RATIO
         frames = min(context, -(-audio.samples // HOP))
         return Decoded(tokens, language, evidence, runaway, encoded, frames)
 

@@ -40,24 +40,24 @@ class Spectrogram:
         """Samples pushed since the utterance began."""
         self._audio: list[Samples] = []
         self._frames: list[Frames] = []
-        self._done = 0
         self._rest = np.zeros(0, np.float32)
+        """Audio that does not fill a window yet; each window is computed when it is full."""
+        self._mirrored = False
+        """The audio before the first sample has been put before it, for which half a window must be there."""
 
     def push(self, samples: Samples) -> None:
         """Append int16 samples at 16 kHz and compute the frames that they complete."""
         self._audio.append(samples)
-        audio = samples.astype(np.float32) * np.float32(1 / 32_768)
-        if not self._frames and not len(self._rest):
-            # The first window is centred on the first sample; the audio before it is mirrored.
-            need = WINDOW // 2 + 1
-            head = audio if len(audio) >= need else np.pad(audio, (0, need - len(audio)))
-            self._rest = head[need - 1 : 0 : -1].copy()
-        self.samples += len(audio)
-        self._rest = np.concatenate((self._rest, audio))
+        self.samples += len(samples)
+        self._rest = np.concatenate((self._rest, samples.astype(np.float32) * np.float32(1 / 32_768)))
+        if not self._mirrored:
+            if self.samples <= WINDOW // 2:
+                return
+            self._rest = _mirrored(self._rest)
+            self._mirrored = True
         count = (len(self._rest) - WINDOW) // HOP + 1
         if count > 0:
             self._frames.append(self._transform(self._rest, count))
-            self._done += count
             self._rest = self._rest[count * HOP :]
 
     def features(self, frames: int) -> Frames:
@@ -65,8 +65,9 @@ class Spectrogram:
 
         ``frames`` below the utterance's own length cut its end off.
         """
-        silence = np.concatenate((self._rest, np.zeros(WINDOW, np.float32)))
-        tail = self._transform(silence, max(1, (len(self._rest) - 1) // HOP + 1))
+        rest = self._rest if self._mirrored else _mirrored(self._rest)
+        silence = np.concatenate((rest, np.zeros(WINDOW, np.float32)))
+        tail = self._transform(silence, (len(rest) - 1) // HOP + 1)
         spectrum = np.concatenate((*self._frames, tail), axis=1)[:, :frames]
         if spectrum.shape[1] < frames:
             quiet = np.full((spectrum.shape[0], frames - spectrum.shape[1]), np.float32(np.log10(FLOOR)))
@@ -106,6 +107,13 @@ class Spectrogram:
         mel = self._filters @ (spectrum.real**2 + spectrum.imag**2).T
         frames: Frames = np.log10(np.maximum(mel, FLOOR)).astype(np.float32)
         return frames
+
+
+def _mirrored(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the audio behind its own first half window in reverse: the first window is centred on the first sample."""
+    head = audio[1 : WINDOW // 2 + 1]
+    head = np.pad(head, (0, WINDOW // 2 - len(head)))
+    return np.concatenate((head[::-1], audio))
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core.options import MULTILINGUAL
 from appliance.core.ports import Capabilities
 from appliance.core.problems import Kind, Refused
 from appliance.engines.registry import ModelSpec
@@ -18,6 +19,9 @@ UTTERANCE_S = 8.0
 """Utterances shorter than this go on over a pause: the decoder writes better with more context."""
 
 
+PRE_ROLL_MS = 800
+"""The decoder writes better when it sees how the speech begins: 20.8 % of the words of the development recordings were
+wrong instead of 21.9 % at 480 ms."""
 PEAK = 2.7
 """Peak memory of a worker over the size of an int8 ``model.bin``: 108 MiB for 40 MiB while 11 s are aligned."""
 
@@ -48,6 +52,8 @@ class WhisperRecognizer:
         self._decoder: Decoder | None = None
         languages = tuple(self.vocabulary.languages)
         first = spec.language if spec.language in languages else "en"
+        self._default = (first,) if first == spec.language else languages
+        """Languages to choose among for a session that names none."""
         self.capabilities = Capabilities(
             engine="whisper",
             model=spec.name,
@@ -58,6 +64,7 @@ class WhisperRecognizer:
             sessions_per_worker=64,
             streams_per_core=4,
             utterance_s=UTTERANCE_S,
+            pre_roll_ms=PRE_ROLL_MS,
             fork_safe=False,
             worker_mib=int(PEAK * _int8_bytes(self._folder)) >> 20,
         )
@@ -73,11 +80,13 @@ class WhisperRecognizer:
         return self._decoder
 
     def stream(self, phrases: tuple[str, ...] = (), languages: tuple[str, ...] = ()) -> WhisperStream:
-        """Return a stream that chooses among ``languages``; none means the model's first one."""
+        """Return a stream that chooses among ``languages``; none means the one that the model was loaded for."""
+        if MULTILINGUAL in languages:
+            languages = tuple(self.vocabulary.languages)
         known = tuple(language for language in languages if language in self.vocabulary.languages)
         if languages and not known:
             raise Refused(Kind.NO_MODEL, f"{self.capabilities.model} does not know {', '.join(languages)}")
-        stream = WhisperStream(self, known or self.capabilities.languages[:1])
+        stream = WhisperStream(self, known or self._default)
         stream.grammar(phrases)
         return stream
 

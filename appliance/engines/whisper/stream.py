@@ -57,13 +57,18 @@ class WhisperStream:
         self._audio = Spectrogram(owner.decoder().bins)
         self._rate = 0.05
         """Seconds that a decode takes per second of audio, as last measured."""
-        self._reset()
-        self._done: tuple[Word, ...] = ()
-        self._offset = 0
         self._prompt: list[int] = []
         """The end of the text before the utterance."""
         self._text: list[int] = []
         """The utterance's own text, as last decoded in full."""
+        self._begin()
+        self._reset()
+
+    def _begin(self) -> None:
+        self._done: tuple[Word, ...] = ()
+        """Words of the parts of the utterance that were cut off because it is long."""
+        self._earlier: tuple[tuple[int, Evidence], ...] = ()
+        self._offset = 0
 
     def _reset(self) -> None:
         self._shown: tuple[Word, ...] = ()
@@ -75,9 +80,18 @@ class WhisperStream:
         self._cost_s = 0.0
         self._draft: Hypothesis | None = None
 
+    @property
+    def context(self) -> tuple[int, ...]:
+        """Tokens of the text before the utterance."""
+        return tuple(self._prompt)
+
+    @context.setter
+    def context(self, tokens: tuple[int, ...]) -> None:
+        self._prompt = list(tokens)
+
     def accept(self, samples: Samples) -> None:
         """Take the next samples of the utterance; an utterance of 28 s is decoded up to its quietest place."""
-        if not self._audio.samples:
+        if not self._audio.samples and len(samples):
             self._owner.speaking += 1
         self._audio.push(samples)
         self._draft = None
@@ -89,7 +103,7 @@ class WhisperStream:
         if self.due():
             self._decode_partial()
         words = (*self._done, *self._moved(self._shown))
-        return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed)
+        return Hypothesis(words, self._language, self._evidence, len(self._done) + self._fixed, self._earlier)
 
     def due(self) -> bool:
         """Tell whether a partial may be decoded again: all partials of the process keep to their share of a core."""
@@ -107,6 +121,7 @@ class WhisperStream:
         if self._draft is None:
             self._draft = self._decode_final()
             self._shown = tuple(_moved(word, -self._offset) for word in self._draft.words[len(self._done) :])
+            self._last = [bare(word.text) for word in self._shown]  # or the next partial would take words back
             self._decoded_at = self._audio.samples
         return self._draft
 
@@ -118,7 +133,7 @@ class WhisperStream:
             self._remember()
         self._audio.clear()
         self._prompt = self._prompt if heard.words else []
-        self._done, self._offset = (), 0
+        self._begin()
         self._reset()
         return heard
 
@@ -159,11 +174,12 @@ class WhisperStream:
 
     def _decode_final(self) -> Hypothesis:
         if self._audio.samples < SHORTEST:
-            return Hypothesis(self._done, self._language)
+            return Hypothesis(self._done, self._language, earlier=self._earlier)
         began = self._clock()
         decoded, words = self._words()
         self._rate = (self._clock() - began) / (self._audio.samples / RATE + 1.0)
-        return Hypothesis((*self._done, *self._moved(words)), decoded.language, decoded.evidence)
+        words = (*self._done, *self._moved(words))
+        return Hypothesis(words, decoded.language, decoded.evidence, earlier=self._earlier)
 
     def _words(self) -> tuple[Decoded, tuple[Word, ...]]:
         """Decode all that was taken, in the language that was found, and place its words."""
@@ -193,13 +209,15 @@ class WhisperStream:
 
     def _cut(self) -> None:
         """Decode up to the quietest place of the last seconds, and go on behind it with that text as context."""
-        levels = self._audio.levels()
         first = (LONGEST - SEARCHED) // HOP
-        smooth = np.convolve(levels[first:], np.ones(QUIET_FRAMES) / QUIET_FRAMES, "valid")
+        smooth = np.convolve(
+            self._audio.levels()[first : LONGEST // HOP], np.ones(QUIET_FRAMES) / QUIET_FRAMES, "valid"
+        )
         place = (first + int(np.argmin(smooth)) + QUIET_FRAMES // 2) * HOP
         rest = self._audio.split(place)
-        _, words = self._words()
+        decoded, words = self._words()
         self._done = (*self._done, *self._moved(words))
+        self._earlier = (*self._earlier, (len(words), decoded.evidence))
         self._remember()
         self._offset += place
         self._audio = rest

@@ -19,7 +19,10 @@ SAMPLED = 997
 """Every so many tokens are compared between tokenizer and model; a prime, so that no pattern is followed."""
 WORDLESS = re.compile(r"^[\W_]*$")
 """Text without a letter or a digit."""
-ANNOTATION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*[^*]+\*|[♪♫♬]+|<\|[^|]*\|>")
+ANNOTATION = re.compile(
+    r"\[[^\]]*\]?|\([^)]*\)?|\uff08[^\uff09]*\uff09?|\u3010[^\u3011]*\u3011?|\uff3b[^\uff3d]*\uff3d?"  # wide ones too
+    r"|\*[^\s*](?:[^*]*[^\s*])?\*|[♪♫♬]+|<\|[^|]*\|>"
+)
 """Descriptions of sounds, which the training data has and no speaker says."""
 
 
@@ -43,8 +46,8 @@ class Vocabulary:
         except Exception as error:  # the library raises nothing narrower
             raise OSError(f"{path.name} cannot be read: {error}") from error
         model = _model_tokens(folder)
-        self.multilingual = len(model) > ENGLISH_ONLY
         self._check(model)
+        self.multilingual = len(model) > ENGLISH_ONLY
         self.start = self._special("<|startoftranscript|>")
         self.end = self._special("<|endoftext|>")
         self.previous = self._special("<|startofprev|>")
@@ -54,7 +57,9 @@ class Vocabulary:
         """ISO 639-1 code -> token id."""
 
     def _check(self, model: Sequence[str]) -> None:
-        for number in {*range(0, min(len(model), 50_257), SAMPLED), 50_256, 50_257}:
+        if len(model) < ENGLISH_ONLY:
+            raise OSError(f"the vocabulary has {len(model)} tokens; Whisper's have {ENGLISH_ONLY} or more")
+        for number in {*range(0, 50_257, SAMPLED), 50_256, 50_257}:
             if self._tokenizer.id_to_token(number) != model[number]:
                 raise OSError("tokenizer.json belongs to another model: its tokens are not those of the vocabulary")
 
@@ -131,7 +136,7 @@ def _model_tokens(folder: Path) -> list[str]:
     try:
         if (folder / "vocabulary.json").is_file():
             return msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=list[str])
-        return (folder / "vocabulary.txt").read_text("utf-8").split("\n")
+        return (folder / "vocabulary.txt").read_text("utf-8").removesuffix("\n").split("\n")
     except FileNotFoundError:
         raise OSError("vocabulary.json is missing") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,11 +1,15 @@
-"""Runs inside a guest whose clock counts instructions (one a nanosecond): what a second of audio costs.
+"""Run inside a guest whose clock counts instructions (one a nanosecond), and tell what a second of audio costs.
 
 usage: instructions.py SENTENCE.wav [NAME...]; prints {name: millions of instructions per second of audio} as JSON.
+
+Each measure begins and ends with getppid(2), at which tests/boot/count.c prints the count of an emulator without such a
+clock. The seconds of audio of each measure are on standard error.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import wave
@@ -18,6 +22,8 @@ from appliance.audio.pcm import PcmDecoder
 from appliance.audio.resample import Resampler
 from appliance.core.options import AudioFormat, Encoding
 from appliance.engines.registry import ModelSpec, detector, load
+from appliance.engines.whisper.recognizer import WhisperRecognizer
+from appliance.engines.whisper.stream import WhisperStream
 from appliance.packs.record import record_of
 from appliance.packs.selection import EMBEDDED
 from appliance.packs.store import embedded
@@ -64,6 +70,36 @@ def recognise(model: ModelSpec, speech: np.ndarray) -> Iterator[float]:
     yield 0.0
 
 
+def decode_final(seconds: float, speech: np.ndarray) -> Iterator[float]:
+    """Decode an utterance once, as it ends, after one that loads the model."""
+    stream = load(WHISPER).stream()
+    stream.accept(speech[:LOADS])
+    stream.finish()
+    utterance = speech[: int(seconds * 16_000)]
+    yield 0.0
+    stream.accept(utterance)
+    stream.finish()
+    yield len(utterance) / 16_000
+
+
+def decode_partials(speech: np.ndarray) -> Iterator[float]:
+    """Decode the open utterance once for each second of audio. A clock that stands makes every partial due."""
+    recognizer = load(WHISPER)
+    assert isinstance(recognizer, WhisperRecognizer)
+    stream = WhisperStream(recognizer, ("en",), lambda: 0.0)
+    stream.accept(speech[:LOADS])
+    stream.finish()
+    yield 0.0
+    for start in range(0, len(speech) // 16_000 * 16_000, 16_000):
+        stream.accept(speech[start : start + 16_000])
+        stream.partial()
+        yield 1.0
+
+
+LOADS = 16_000
+"""Samples of the utterance that loads the model."""
+UTTERANCE_S = 2.8
+"""Seconds of the sentence: the silence before it, its words and a pause as short as in the middle of speech."""
 KIOSK = ModelSpec(name="kiosk-words", engine="vosk", language="en", path=str(embedded()["kiosk-words"]))
 WHISPER = ModelSpec(
     name=EMBEDDED,
@@ -82,7 +118,8 @@ MEASURES: dict[str, Measure] = {
     "voice detector silero": partial(detect, "silero"),
     "voice detector energy": partial(detect, "energy"),
     "kiosk-words": partial(recognise, KIOSK),
-    "whisper-tiny-en": partial(recognise, WHISPER),
+    "whisper-tiny-en, a final of 2.8 s": partial(decode_final, UTTERANCE_S),
+    "whisper-tiny-en, a partial a second": decode_partials,
 }
 
 
@@ -90,10 +127,14 @@ def cost(measure: Measure, speech: np.ndarray) -> float:
     """Millions of instructions per second of audio. What comes before the first step, loading, is not counted."""
     steps = measure(speech)
     next(steps)
+    os.getppid()
     began, heard = time.process_time(), 0.0
     for seconds in steps:
         heard += seconds
-    return (time.process_time() - began) * 1_000 / heard
+    took = time.process_time() - began
+    os.getppid()
+    print(f"seconds {heard}", file=sys.stderr, flush=True)
+    return took * 1_000 / heard
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What the operating system does for a process: nothing here knows of speech."""
