@@ -40,7 +40,7 @@ TAGGED = Signature("MP3 or AAC with ID3 tags", ("mp3", "aac", "flac"))
 TABLE: tuple[tuple[int, bytes, Signature], ...] = (
     (0, b"fLaC", Signature("FLAC", ("flac",))),
     (0, b"OggS", Signature("Ogg", ("ogg",))),
-    (0, b"\x1a\x45\xdf\xa3", Signature("WebM or Matroska", ("matroska", "webm"))),
+    (0, b"\x1a\x45\xdf\xa3", Signature("WebM or Matroska", ("matroska",))),
     (0, b"ID3", TAGGED),
     (0, b"RF64", WAV),
     (0, b"riff\x2e\x91\xcf\x11", Signature("W64", ("w64",))),

@@ -27,10 +27,10 @@ SPARED = 3
 """Packets that may fail without a word: tags, padding and seams between parts are packets to FFmpeg."""
 TOLERANCE_S, TOLERANCE = 0.25, 0.01
 """Seconds, and share, by which a recording may be shorter than stated: encoders count their padding differently."""
-STATED = frozenset({"flac", "aiff", "mov,mp4,m4a,3gp,3g2,mj2", "caf", "au", "w64"})
+STATED = frozenset({"flac", "aiff", "mov", "caf", "au", "w64"})
 """Containers whose duration is stated by the file. FFmpeg estimates that of others from the bit rate."""
-LIVE = {"probesize": "32768", "analyzeduration": "0"}
-"""FFmpeg's options for a stream: it is not examined for seconds before it is decoded."""
+LIVE = {"probesize": "32768", "analyzeduration": "1"}
+"""FFmpeg's options for a stream. By default it examines up to 5 s of it; 0 microseconds would mean that default."""
 ENCRYPTED = frozenset({"drms", "enca"})
 """Sample entries of protected MP4 files (ISO 14496-12, 8.12; iTunes)."""
 CODECS = (
@@ -76,7 +76,7 @@ class Decoder:
             source.seek(0)
         self._container = self._open(source if self._size is not None else _Pipe(head, source))
         self._stream = self._audio_stream()
-        self.format: str = self._container.format.name
+        self.format: str = self._container.format.name.partition(",")[0]
         self.codec: str = self._stream.codec_context.name
         self.duration_s = self._duration_s()
         self.samples = 0
@@ -132,10 +132,12 @@ class Decoder:
             "codec_whitelist": CODECS,
             "protocol_whitelist": "pipe",
         }
+        demuxers = self._signature.demuxers
+        only = demuxers[0] if len(demuxers) == 1 else None  # without it, FFmpeg reads seconds of MP3 to recognise it
         if self._size is None:
             options |= LIVE
         try:
-            return av.open(source, options=options)
+            return av.open(source, format=only, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = "damaged, cut off, or recorded without being finished"
             raise NotAudio(f"{self._signature.name} that cannot be opened: {reason}") from error

@@ -72,8 +72,8 @@ def matroska(file: Readable, size: int) -> str:
     return "" if end is None or end == size else CUT_OFF
 
 
-EXTENTS: dict[str, Callable[[Readable, int], str]] = {"wav": wav, "mp3": mp3, "ogg": ogg, "matroska,webm": matroska}
-"""By FFmpeg's name of the container. The others state a duration, or their last frame does not decode."""
+EXTENTS: dict[str, Callable[[Readable, int], str]] = {"wav": wav, "mp3": mp3, "ogg": ogg, "matroska": matroska}
+"""By the first of FFmpeg's names of the container. The others state a duration, or their last frame does not decode."""
 
 
 def _missing(stated: int, present: int) -> str:

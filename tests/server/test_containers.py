@@ -60,6 +60,17 @@ def test_stream_container_is_heard_like_pcm(kind: str) -> None:
     run(work)
 
 
+def test_stream_container_overrides_the_asked_format() -> None:
+    async def work() -> None:
+        path = f"{NATIVE}&rate=8000&channels=2&encoding=pcm_mulaw"
+        async with box(fake(), **FAST) as daemon, connect(url(daemon, "ws") + path) as socket:
+            await sent(socket, encoded(SAMPLES, "webm", pipe=True))
+            await socket.send('{"type": "finish"}')
+            assert (await finals(socket))[0] == [HEARD]
+
+    run(work)
+
+
 def test_stream_container_final_comes_while_it_arrives() -> None:
     async def work() -> None:
         async with box(fake(), **FAST) as daemon, connect(url(daemon, "ws") + NATIVE) as socket:
