@@ -49,7 +49,7 @@ def test_what_is_said_is_read(microphone: VirtualMicrophone, tmp_path: Path, mon
     async def work() -> None:
         async with (
             box(whisper(), microphones=[DESK], server=KEYS) as daemon,
-            tab(f"{url(daemon)}/kiosk#key={key(daemon)}") as page,
+            tab(f"{url(daemon)}/kiosk#key={key(daemon, microphones=True)}") as page,
         ):
             await until(page, "Listening")
             playing = asyncio.create_task(asyncio.to_thread(microphone.play, speech.path))
@@ -105,7 +105,7 @@ def test_why_nothing_is_shown(microphones: list[Any], address: str, title: str, 
     async def work() -> None:
         async with (
             box(fake(), microphones=microphones, server=KEYS) as daemon,
-            tab(f"{url(daemon)}/kiosk{address.format(key=key(daemon))}") as page,
+            tab(f"{url(daemon)}/kiosk{address.format(key=key(daemon, microphones=True))}") as page,
         ):
             assert detail in await until(page, title)
 
@@ -132,7 +132,7 @@ def test_a_key_that_is_revoked_shows_no_more() -> None:
     async def work() -> None:
         async with box(fake(), microphones=[NOWHERE], server=KEYS) as daemon:
             keys = Keys(daemon.config.state_dir / "accounts")
-            async with hurried(f"{url(daemon)}/kiosk#key={key(daemon)}") as page:
+            async with hurried(f"{url(daemon)}/kiosk#key={key(daemon, microphones=True)}") as page:
                 await until(page, "No microphone")
                 keys.refresh()
                 keys.revoke(keys.all()[0].id)
