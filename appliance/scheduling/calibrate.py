@@ -108,7 +108,7 @@ async def _measure(pool: Pool, name: str, print_: str, phrase: Samples) -> Figur
     return Figure(
         fingerprint=print_,
         cost=cost(speech, quiet),
-        final_s=round(max(run.final_s for run in clean), 3) if whole else 0.0,
+        final_s=round(max(run.final_s for run in speech), 3),  # the phrase's own final comes before its silent end
         heard=clean[0].text if whole else "",
         measured_at=round(time.time(), 1),
         provisional=share < IDLE,

@@ -25,7 +25,7 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str
     cost: float
     final_s: float = 0.0
-    """Seconds from the end of the phrase to its final, with every core busy; 0 when it was not measured."""
+    """Seconds from the end of 6 s of speech to its final, with every core busy; 0 when it was not measured."""
     heard: str = ""
     measured_at: float = 0.0
     """Seconds since 1970."""
