@@ -18,7 +18,7 @@ CHUNK = int(BYTES_PER_SECOND * CHUNK_S)
 
 
 class Heard(Struct):
-    """What one stream was sent. Times of messages are seconds since its first sample, by the client's clock."""
+    """The messages that one stream received. Times of messages are seconds since its first sample, by the client's clock."""
 
     finals: list[str] = []
     final_words: list[list[dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""Words that a recogniser invents where nobody speaks."""
+"""Count the words that a recogniser invents in sounds without speech."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from appliance.bench.noise import sounds
 from appliance.bench.plan import WHISPER, Plan, Row, Tell, daemon
 
 SECONDS = 50.0
-"""Of each of the 37 sounds: half an hour in all."""
+"""Seconds of each of the 37 sounds; half an hour in all."""
 
 
 async def invented(plan: Plan, tell: Tell) -> None:

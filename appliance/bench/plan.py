@@ -1,4 +1,4 @@
-"""What every measurement shares: its rows, its material, the models and a daemon to measure."""
+"""Parts that all measurements share: rows, material, models and a daemon to measure."""
 
 from __future__ import annotations
 

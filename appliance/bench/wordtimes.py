@@ -23,7 +23,7 @@ GAP_S = (0.05, 0.5)
 """Silence between two words; the speakers' own edges, 25 ms each, come on top."""
 EDGE = RATE // 40
 LOUD = 0.05
-"""Of a word's loudest 10 ms: what is louder belongs to the word."""
+"""Share of the level of a word's loudest 10 ms above which audio belongs to the word."""
 NEAR_MS = 100
 SPOKEN = "kitchen window garden morning people water table number yellow market doctor winter open river music paper"
 
