@@ -18,7 +18,7 @@ CHUNK = int(BYTES_PER_SECOND * CHUNK_S)
 
 
 class Heard(Struct):
-    """The messages that one stream received. Times of messages are seconds since its first sample, by the client's clock."""
+    """Messages that one stream received, with times in seconds since its first sample by the client's clock."""
 
     finals: list[str] = []
     final_words: list[list[dict[str, Any]]] = []
